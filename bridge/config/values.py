@@ -1,0 +1,87 @@
+"""Values of settings that need more than a type: durations, issuers, origins, sealing keys."""
+
+import base64
+import binascii
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+SEALING_KEY_BYTES = 32
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+DURATION = re.compile(r"^(\d+(?:\.\d+)?)(s|m|h|d)$")
+
+
+def parse_duration(value: object) -> object:
+    """Read `90s`, `30m`, `8h` or `30d`.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    if isinstance(value, timedelta):
+        return value
+    match = DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("it must be a number with a unit: s, m, h or d")
+    return timedelta(seconds=float(match[1]) * UNITS[match[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0), le=timedelta(days=3650))]
+
+
+def refuse_bad_issuer(value: str) -> str:
+    """Accept an issuer identifier (OpenID Connect Discovery 1.0 section 3): a URL without query and fragment.
+
+    It is compared character by character with what Keycloak says, so nothing is normalised here.
+
+    Raises:
+        ValueError: the text is no issuer identifier, or ends with a slash (Keycloak's never does).
+    """
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("it must be the address of a realm, as Keycloak's discovery document spells it")
+    if "/realms/" not in parts.path or value.endswith("/"):
+        raise ValueError("it must end with /realms/NAME, without a slash behind it")
+    return value
+
+
+def parse_origin(value: str) -> tuple[str, str]:
+    """Split an allowed return address into its origin and path prefix.
+
+    Raises:
+        ValueError: the text is no http(s) address with at least the path `/`.
+    """
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in value:
+        raise ValueError(f'"{value}" must be an origin and a path prefix, such as https://shop.example.com/')
+    if not parts.path.startswith("/"):
+        raise ValueError(f'"{value}" needs a path; a single slash at the end allows the whole site')
+    return f"{parts.scheme}://{parts.netloc.lower()}", parts.path
+
+
+def decode_key(value: str) -> bytes:
+    """Read a sealing key: 32 bytes in base64url or base64, with or without padding.
+
+    Raises:
+        ValueError: the text is no such key. The message never holds it.
+    """
+    text = value.strip().replace("+", "-").replace("/", "_").rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not base64url text") from None
+    if len(key) != SEALING_KEY_BYTES:
+        raise ValueError(f"it holds {len(key)} bytes, and a key has {SEALING_KEY_BYTES}")
+    return key
+
+
+def refuse_bad_key(value: SecretStr) -> SecretStr:
+    """Check a sealing key without ever showing it.
+
+    Raises:
+        ValueError: see `decode_key`.
+    """
+    decode_key(value.get_secret_value())
+    return value
