@@ -1,0 +1,44 @@
+"""Keycloak's tokens of a session, sealed; the id_token is the hint of a sign-out, the refresh_token keeps it alive."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select
+
+from bridge.storage.database import Db
+from bridge.storage.tables import keycloak_grant
+
+TABLE = "keycloak_grant"
+"""The name that sealing binds the values to."""
+
+
+async def add(
+    db: Db,
+    session_id: str,
+    *,
+    sealed_id_token: str,
+    sealed_refresh_token: str | None,
+    refresh_expires_at: datetime | None,
+    now: datetime,
+) -> None:
+    """Store the sealed tokens of a new session."""
+    await db.execute(
+        insert(keycloak_grant).values(
+            session_id=session_id,
+            sealed_id_token=sealed_id_token,
+            sealed_refresh_token=sealed_refresh_token,
+            refresh_expires_at=refresh_expires_at,
+            updated_at=now,
+        )
+    )
+
+
+async def find_sealed_id_token(db: Db, session_id: str) -> str | None:
+    """Return the sealed id_token of a session."""
+    query = select(keycloak_grant.c.sealed_id_token).where(keycloak_grant.c.session_id == session_id)
+    sealed: str | None = (await db.execute(query)).scalar()
+    return sealed
+
+
+async def delete_of_session(db: Db, session_id: str) -> None:
+    """Delete the tokens of a session that has ended."""
+    await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id == session_id))

@@ -1,0 +1,59 @@
+"""How migrations run: one at a time over all replicas, and never waiting long for a lock.
+
+`bridge.storage.migrate` calls this with the database URL in the configuration's attributes.
+"""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from bridge.errors import StorageError
+from bridge.storage.database import build_engine
+from bridge.storage.tables import metadata
+
+LOCK_SECONDS = 60
+LOCK_NAME = "keycloak-bridge-migrate"
+LOCK_NUMBER = 7_021_996_451_330_118
+"""The same lock on PostgreSQL, which names advisory locks by number."""
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _lock(connection: Connection) -> None:
+    """Let one process migrate at a time; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET statement_timeout = '{LOCK_SECONDS}s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": LOCK_NUMBER})
+        connection.execute(text("SET lock_timeout = '5s'"))
+        connection.execute(text("SET statement_timeout = 0"))
+    elif connection.dialect.name == "mysql":
+        got = connection.execute(text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_SECONDS})
+        if got.scalar() != 1:
+            raise StorageError("Another process is migrating this database; try again when it is done.")
+        connection.execute(text("SET SESSION lock_wait_timeout = 5"))
+    connection.commit()
+
+
+async def _migrate() -> None:
+    # The lock belongs to the connection and is released with it, also when the process dies.
+    engine = build_engine(context.config.attributes["url"], pool_size=1)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_lock)
+            await connection.run_sync(_run)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+asyncio.run(_migrate())

@@ -1,0 +1,144 @@
+"""Create sys_usersession.
+
+The previous release needs nothing of this: it is the first one.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy import Column
+
+from bridge.storage.tables.columns import (
+    MARIADB_TABLE,
+    Flag,
+    UtcDateTime,
+    char,
+    flag_check,
+    long_text,
+    varchar,
+)
+
+revision = "0002_sys_usersession"
+down_revision = "0001_sys_user"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "sys_usersession",
+        Column("SessionId", char(64), nullable=False, comment="Public handle of the session; opens nothing"),
+        Column("User", varchar(150), nullable=False, comment="User name in sys_user"),
+        Column("Package", varchar(100), nullable=False, comment="Package (tenant)"),
+        Column("SessionToken", varchar(512), comment="SHA-256 of the current credential, for information"),
+        Column("SessionType", varchar(20), nullable=False, comment="web, api, mobile or console"),
+        Column("IpAddress", varchar(45), comment="Address at sign-in"),
+        Column("UserAgent", sa.Text, comment="User agent at sign-in"),
+        Column("CreatedAt", UtcDateTime, nullable=False, comment="Start, UTC"),
+        Column("LastActivity", UtcDateTime, comment="Last use, UTC; absent reads as CreatedAt"),
+        Column("ExpiresAt", UtcDateTime, nullable=False, comment="Absolute end, UTC"),
+        Column("IsActive", Flag, nullable=False, server_default="1", comment="1: alive, as far as nobody ended it"),
+        Column("DeviceId", varchar(255), comment="Device identifier given by an app"),
+        Column("DeviceName", varchar(255), comment="Device name"),
+        Column("Location", varchar(255), comment="Place of the address, when a place database is configured"),
+        Column("LoginMethod", varchar(20), comment="password, otp, sso or api_key; absent when unknown"),
+        Column("RefreshToken", varchar(512), comment="SHA-256 of the current refresh token, for information"),
+        Column("RefreshTokenExpiresAt", UtcDateTime, comment="End of the refresh token, UTC"),
+        Column("InvalidatedAt", UtcDateTime, comment="When the session was ended, UTC"),
+        Column("InvalidatedBy", varchar(150), comment="Who ended it"),
+        Column("InvalidatedReason", varchar(100), comment="Why it was ended"),
+        Column("Issuer", varchar(255), comment="Issuer of the Keycloak session"),
+        Column("Realm", varchar(255), comment="Keycloak realm"),
+        Column("Sub", varchar(255), comment="Subject identifier"),
+        Column("Sid", varchar(255), comment="Keycloak's session id; several sessions may share it"),
+        Column("Offline", Flag, nullable=False, server_default="0", comment="1: an offline session of Keycloak"),
+        Column("ClientId", varchar(255), comment="Client that the session was opened with"),
+        Column("Origin", varchar(20), nullable=False, server_default="local", comment="bridge, keycloak or local"),
+        Column("AuthTime", UtcDateTime, comment="When the person last authenticated at Keycloak, UTC"),
+        Column("Acr", varchar(255), comment="Authentication context class"),
+        Column("OauthStateId", char(64), comment="Digest of the state of the login that opened it"),
+        Column("TokensExchanged", Flag, nullable=False, server_default="0", comment="1: the app's code was exchanged"),
+        Column("TokenFamilyId", char(64), comment="Family of rotating refresh tokens"),
+        Column("RotationCount", sa.Integer, nullable=False, server_default="0", comment="Rotations of the credential"),
+        Column("LastRotatedAt", UtcDateTime, comment="Last rotation, UTC"),
+        Column("IdleExpiresAt", UtcDateTime, comment="End if unused, UTC; absent: no idle limit"),
+        Column("RememberMe", Flag, nullable=False, server_default="0", comment="1: remembered by Keycloak"),
+        Column("LastIpAddress", varchar(45), comment="Address of the last use"),
+        Column(
+            "SuspiciousActivityCount", sa.Integer, nullable=False, server_default="0", comment="Suspicious findings"
+        ),
+        Column("IsTrusted", Flag, nullable=False, server_default="0", comment="1: the person trusts the device"),
+        Column("DeviceFingerprint", char(64), comment="Digest of device facts"),
+        Column("UserAgentHash", char(64), comment="Digest of the user agent"),
+        Column("DeviceType", varchar(50), comment="Kind of device"),
+        Column("OperatingSystem", varchar(100), comment="Operating system"),
+        Column("OperatingSystemVersion", varchar(50), comment="Version of the operating system"),
+        Column("Browser", varchar(100), comment="Browser"),
+        Column("BrowserVersion", varchar(50), comment="Version of the browser"),
+        Column("LocationCity", varchar(255), comment="City of the address"),
+        Column("LocationCountry", varchar(100), comment="Country of the address"),
+        Column("ClientsAccessed", long_text(), comment="Keycloak clients of the session, separated by commas"),
+        Column("LastClientAccessed", varchar(255), comment="Last of those clients"),
+        Column("LastClientAccessedAt", UtcDateTime, comment="Its last use, UTC"),
+        Column("UpdatedAt", UtcDateTime, comment="Last write of the bridge or the sync, UTC"),
+        Column("MissingSince", UtcDateTime, comment="First seen absent in Keycloak, UTC"),
+        sa.PrimaryKeyConstraint("SessionId", name="pk_sys_usersession"),
+        sa.CheckConstraint(sa.column("ExpiresAt") > sa.column("CreatedAt"), name="ck_sys_usersession_expiry"),
+        *flag_check("IsActive", "Offline", "TokensExchanged", "RememberMe", "IsTrusted"),
+        comment="Sessions of the bridge, mirrored ones of Keycloak, and hand-written ones",
+        if_not_exists=True,
+        **MARIADB_TABLE,
+    )
+    op.create_index(_index_name("created"), "sys_usersession", ["CreatedAt"], if_not_exists=True)
+    op.create_index(_index_name("device"), "sys_usersession", ["DeviceId"], if_not_exists=True)
+    op.create_index(_index_name("expires"), "sys_usersession", ["ExpiresAt", "IsActive"], if_not_exists=True)
+    op.create_index(_index_name("ip"), "sys_usersession", ["IpAddress"], if_not_exists=True)
+    op.create_index(_index_name("issuer_sid"), "sys_usersession", ["Issuer", "Sid"], if_not_exists=True)
+    op.create_index(_index_name("issuer_sub"), "sys_usersession", ["Issuer", "Sub", "IsActive"], if_not_exists=True)
+    op.create_index(_index_name("package"), "sys_usersession", ["Package"], if_not_exists=True)
+    op.create_index(_index_name("refresh"), "sys_usersession", ["RefreshToken"], if_not_exists=True)
+    op.create_index(_index_name("token"), "sys_usersession", ["SessionToken"], if_not_exists=True, mysql_length=255)
+    op.create_index(_index_name("user_active"), "sys_usersession", ["User", "IsActive"], if_not_exists=True)
+    op.create_index(
+        _index_name("user_activity"),
+        "sys_usersession",
+        ["User", "IsActive", sa.column("LastActivity").desc()],
+        if_not_exists=True,
+    )
+    op.create_index(_index_name("user_package"), "sys_usersession", ["User", "Package"], if_not_exists=True)
+
+    _create_partial_indexes()
+    _let_mariadb_update_last_activity()
+
+
+def downgrade() -> None:
+    op.drop_table("sys_usersession")
+
+
+def _index_name(short: str) -> str:
+    # Existing MariaDB installations have short names; elsewhere index names are global.
+    return f"idx_{short}" if op.get_bind().dialect.name == "mysql" else f"idx_sys_usersession_{short}"
+
+
+def _create_partial_indexes() -> None:
+    """Index what expires and what can be cleaned up, where the database has partial indexes."""
+    if op.get_bind().dialect.name == "mysql":
+        return
+    active, inactive = sa.text('"IsActive" = 1'), sa.text('"IsActive" = 0')
+    for short, column, where in (("active_expiry", "ExpiresAt", active), ("cleanup", "InvalidatedAt", inactive)):
+        op.create_index(
+            _index_name(short),
+            "sys_usersession",
+            [column],
+            if_not_exists=True,
+            postgresql_where=where,
+            sqlite_where=where,
+        )
+
+
+def _let_mariadb_update_last_activity() -> None:
+    """Existing applications on MariaDB rely on LastActivity moving by itself."""
+    if op.get_bind().dialect.name == "mysql":
+        op.execute(
+            "ALTER TABLE sys_usersession MODIFY LastActivity DATETIME(6) NULL DEFAULT CURRENT_TIMESTAMP(6) "
+            "ON UPDATE CURRENT_TIMESTAMP(6) COMMENT 'Last use, UTC; absent reads as CreatedAt'"
+        )

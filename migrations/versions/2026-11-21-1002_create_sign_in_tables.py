@@ -1,0 +1,103 @@
+"""Create the tables of signing in.
+
+The previous release needs nothing of this: it is the first one.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy import Column
+
+from bridge.storage.tables.columns import (
+    MARIADB_TABLE,
+    Flag,
+    UtcDateTime,
+    char,
+    flag_check,
+    varchar,
+)
+
+revision = "0003_sign_in"
+down_revision = "0002_sys_usersession"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "oauth_state",
+        Column("state_digest", char(64), nullable=False, comment="SHA-256 of state"),
+        Column("package", varchar(100), nullable=False, comment="Package (tenant)"),
+        Column("client_kind", varchar(20), nullable=False, comment="web or mobile"),
+        Column("binding_digest", char(64), nullable=False, comment="SHA-256 of the binding cookie's value"),
+        Column("sealed_nonce", sa.Text, nullable=False, comment="nonce, sealed"),
+        Column("sealed_code_verifier", sa.Text, nullable=False, comment="code_verifier, sealed"),
+        Column("return_to", sa.Text, nullable=False, comment="Where the person goes after the sign-in"),
+        Column("max_age", sa.Integer, comment="max_age of the request, seconds"),
+        Column("app_client_id", varchar(255), comment="Native app: its client_id"),
+        Column("app_redirect_uri", sa.Text, comment="Native app: its redirect_uri"),
+        Column("app_code_challenge", varchar(128), comment="Native app: its code_challenge"),
+        Column("app_state", sa.Text, comment="Native app: its state"),
+        Column("restarted", Flag, nullable=False, server_default="0", comment="1: begun by itself after a failed one"),
+        Column("created_at", UtcDateTime, nullable=False, comment="Start, UTC"),
+        Column("expires_at", UtcDateTime, nullable=False, comment="End of waiting for Keycloak's answer, UTC"),
+        Column("claim_id", char(36), comment="Who exchanges the code"),
+        Column("claim_deadline", UtcDateTime, comment="Past it the login counts as failed, UTC"),
+        Column("consumed_at", UtcDateTime, comment="When the outcome was known, UTC"),
+        Column("session_id", char(64), comment="Outcome: the session"),
+        Column("error_code", varchar(50), comment="Outcome: the error"),
+        sa.PrimaryKeyConstraint("state_digest", name="pk_oauth_state"),
+        *flag_check("restarted"),
+        comment="Pending and recent logins",
+        if_not_exists=True,
+        **MARIADB_TABLE,
+    )
+    op.create_index("idx_oauth_state_expires", "oauth_state", ["expires_at"], if_not_exists=True)
+
+    op.create_table(
+        "session_credential",
+        Column("digest", char(64), nullable=False, comment="SHA-256 of the credential"),
+        Column("session_id", char(64), nullable=False, comment="The session it opens"),
+        Column("kind", varchar(20), nullable=False, comment="cookie, access or refresh"),
+        Column("host", varchar(255), comment="Application host of the cookie; absent: the bridge's own"),
+        Column("created_at", UtcDateTime, nullable=False, comment="Start, UTC"),
+        Column("expires_at", UtcDateTime, nullable=False, comment="End, UTC"),
+        Column("first_used_at", UtcDateTime, comment="First use, UTC"),
+        Column("superseded_by", char(64), comment="Digest of the credential that replaced it"),
+        Column("sealed_successor", sa.Text, comment="That credential, sealed under a key derived from this one"),
+        sa.PrimaryKeyConstraint("digest", name="pk_session_credential"),
+        sa.ForeignKeyConstraint(
+            ["session_id"],
+            ["sys_usersession.SessionId"],
+            ondelete="CASCADE",
+            name="fk_session_credential_sys_usersession",
+        ),
+        comment="The only table that authenticates",
+        if_not_exists=True,
+        **MARIADB_TABLE,
+    )
+    op.create_index("idx_session_credential_expires", "session_credential", ["expires_at"], if_not_exists=True)
+    op.create_index("idx_session_credential_session", "session_credential", ["session_id"], if_not_exists=True)
+
+    op.create_table(
+        "keycloak_grant",
+        Column("session_id", char(64), nullable=False, comment="The session the tokens belong to"),
+        Column("sealed_id_token", sa.Text, nullable=False, comment="id_token, sealed; the hint of a sign-out"),
+        Column("sealed_refresh_token", sa.Text, comment="refresh_token, sealed"),
+        Column("refresh_expires_at", UtcDateTime, comment="End of the refresh token, UTC"),
+        Column("version", sa.Integer, nullable=False, server_default="0", comment="Raised by every refresh"),
+        Column("refresh_lease_until", UtcDateTime, comment="One replica is refreshing until then, UTC"),
+        Column("updated_at", UtcDateTime, nullable=False, comment="Last write, UTC"),
+        sa.PrimaryKeyConstraint("session_id", name="pk_keycloak_grant"),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sys_usersession.SessionId"], ondelete="CASCADE", name="fk_keycloak_grant_sys_usersession"
+        ),
+        comment="Keycloak's tokens, sealed, one row a session",
+        if_not_exists=True,
+        **MARIADB_TABLE,
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("keycloak_grant")
+    op.drop_table("session_credential")
+    op.drop_table("oauth_state")
