@@ -1,0 +1,134 @@
+"""Composition root of the web service: opens what must be closed, builds what requests need, mounts the routes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypedDict
+from urllib.parse import urlsplit
+
+import httpx
+from fastapi import FastAPI
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bridge.config import Settings, load_settings
+from bridge.config.values import decode_key
+from bridge.flows.outcomes import Outcomes
+from bridge.flows.session import Clock, RelyingParty
+from bridge.keycloak.admin import open_admin, segment
+from bridge.keycloak.http import open_http
+from bridge.keycloak.provider import Provider
+from bridge.sealing import Sealer
+from bridge.storage.database import Database, open_database
+from bridge.web import error_handlers
+from bridge.web.dependencies import Bridge
+from bridge.web.middleware import EveryRequest
+from bridge.web.routes import livez, login, logout, me
+
+TEMPLATES = Path(__file__).parent / "templates"
+WRITING_TIME = timedelta(seconds=15)
+"""What a login may take beyond the exchange: verification, a look at the Admin API, the transaction."""
+
+
+class State(TypedDict):
+    """What Starlette gives to every request as `request.state`."""
+
+    bridge: Bridge
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine; the only clock of the service."""
+    return datetime.now(tz=UTC)
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+    """Build the application; without settings they are loaded as the command line does (for several workers).
+
+    Raises:
+        ConfigurationError: the settings are not usable.
+    """
+    found = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+        async with open_bridge(found, clock=clock) as bridge:
+            yield State(bridge=bridge)
+
+    # FastAPI's own tracing would write the callback's query, and with it the code, into spans.
+    app = FastAPI(
+        title="Keycloak bridge",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    error_handlers.install(app)
+    for route in (login, logout, me, livez):
+        app.include_router(route.router)
+    app.add_middleware(
+        EveryRequest,
+        form_action=tuple(sorted({_origin(package.issuer) for package in found.packages.values()})),
+        is_https=found.public_url.startswith("https:"),
+    )
+    return app
+
+
+@asynccontextmanager
+async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Bridge]:
+    """Open database and HTTP client, and build the relying party of each package."""
+    async with AsyncExitStack() as stack:
+        url = settings.database.url.get_secret_value()
+        database = await stack.enter_async_context(open_database(url, pool_size=settings.database.pool_size))
+        http = await stack.enter_async_context(open_http(settings.http))
+        build = _RelyingParties(settings, database, http, clock)
+        yield Bridge(
+            settings=settings,
+            database=database,
+            relying_parties={name: build.one(name) for name in settings.packages},
+            pages=Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined),
+            clock=clock,
+        )
+
+
+class _RelyingParties:
+    """Builds relying parties on the shared database and client."""
+
+    def __init__(self, settings: Settings, database: Database, http: httpx.AsyncClient, clock: Clock) -> None:
+        self._settings, self._database, self._http, self._clock = settings, database, http, clock
+        self._sealer = Sealer([decode_key(key.get_secret_value()) for key in settings.sealing.keys])
+        self._outcomes = Outcomes(database, now=clock)
+
+    def one(self, name: str) -> RelyingParty:
+        settings, package = self._settings, self._settings.packages[name]
+        return RelyingParty(
+            package=name,
+            settings=package,
+            public_url=settings.public_url,
+            policy=settings.policy.web,
+            claim_life=settings.http.total_timeout + WRITING_TIME,
+            provider=Provider(self._http, package, settings.http, now=self._clock),
+            database=self._database,
+            sealer=self._sealer,
+            outcomes=self._outcomes,
+            now=self._clock,
+            is_user_gone=self._ask_admin(name),
+        )
+
+    def _ask_admin(self, name: str) -> Callable[[str], Awaitable[bool]] | None:
+        package = self._settings.packages[name]
+        sync = package.sync
+        if sync is None:
+            return None
+
+        async def is_user_gone(sub: str) -> bool:
+            # Asked so seldom (a name that changed hands) that a connection of its own is kept for nobody.
+            async with open_admin(package.issuer, sync, self._settings.http) as admin:
+                return await admin.find(f"/users/{segment(sub)}") is None
+
+        return is_user_gone
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

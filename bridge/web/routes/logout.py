@@ -1,0 +1,85 @@
+"""`/logout`: a page to confirm, the form that signs out here and at Keycloak, and the way back from there."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from bridge.errors import NotSignedIn, ReturnToRefused
+from bridge.flows import logout
+from bridge.flows.return_to import check_return_to
+from bridge.flows.session import RelyingParty, get_signed_in
+from bridge.oidc.authorization import check_parameters
+from bridge.web import cookies
+from bridge.web.dependencies import Bridge, RunningBridge
+from bridge.web.forms import build_form_token, check_form
+
+router = APIRouter()
+
+
+@router.get("/logout")
+async def confirm(request: Request, bridge: RunningBridge) -> Response:
+    """Ask before signing out: a link of another site must not do it by itself."""
+    parameters = check_parameters(request.query_params.multi_items())
+    rp = bridge.get_relying_party(parameters.get("package"))
+    return_to = parameters.get("return_to")
+    if return_to is not None:
+        check_return_to(return_to, public_url=rp.public_url, allowed=rp.settings.return_to)
+    credential = cookies.read_session(request, rp.package)
+    try:
+        _, user = await get_signed_in(rp, credential)
+    except NotSignedIn:
+        return _signed_out(bridge, rp, at_keycloak=True)
+    page = bridge.pages.get_template("logout.html").render(
+        title="Sign out",
+        package=rp.package,
+        username=user.username,
+        form_token=build_form_token(credential or ""),
+        return_to=return_to,
+    )
+    return HTMLResponse(page)
+
+
+@router.post("/logout")
+async def sign_out(request: Request, bridge: RunningBridge) -> Response:
+    """End the session of this browser, then go to Keycloak with the ID token as a hint, so that it asks nothing."""
+    async with request.form(max_files=0, max_fields=10) as form:
+        fields = check_parameters([(name, str(value)) for name, value in form.multi_items()])
+    rp = bridge.get_relying_party(fields.get("package"))
+    credential = cookies.read_session(request, rp.package)
+    if credential is not None:
+        check_form(request, rp, credential=credential, form_token=fields.get("form_token", ""))
+    ended = await logout.sign_out(rp, credential=credential, return_to=fields.get("return_to") or None)
+    if ended.url is not None:
+        response: Response = RedirectResponse(ended.url, status_code=303, headers={"Referrer-Policy": "no-referrer"})
+        if ended.return_to is not None:
+            cookies.set_logout(response, state=ended.state, return_to=ended.return_to)
+    elif ended.return_to is not None:
+        response = RedirectResponse(ended.return_to, status_code=303)
+    else:
+        response = _signed_out(bridge, rp, at_keycloak=False)
+    cookies.delete_session(response, rp.package)
+    return response
+
+
+@router.get("/logout/done/{package}")
+async def come_back(request: Request, package: str, bridge: RunningBridge) -> Response:
+    """Take the browser back from Keycloak; an unknown state only means that we do not know where to go on."""
+    rp = bridge.get_relying_party(package)
+    state = check_parameters(request.query_params.multi_items()).get("state", "")
+    return_to = cookies.read_logout(request, state)
+    try:
+        if return_to is None:
+            return _signed_out(bridge, rp, at_keycloak=True)
+        check_return_to(return_to, public_url=rp.public_url, allowed=rp.settings.return_to)
+    except ReturnToRefused:
+        return _signed_out(bridge, rp, at_keycloak=True)
+    response = RedirectResponse(return_to, status_code=303)
+    cookies.delete_logout(response, state)
+    return response
+
+
+def _signed_out(bridge: Bridge, rp: RelyingParty, *, at_keycloak: bool) -> Response:
+    page = bridge.pages.get_template("signed_out.html").render(
+        title="Signed out", package=rp.package, at_keycloak=at_keycloak
+    )
+    return HTMLResponse(page)
