@@ -4,11 +4,12 @@
 """
 
 import asyncio
+import logging
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-from bridge.errors import StorageError
+from bridge.errors import DatabaseUnfit, StorageError
 from bridge.storage.database import build_engine
 from bridge.storage.tables import metadata
 
@@ -27,6 +28,17 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _refuse_foreign_tables(connection: Connection) -> None:
+    """Leave tables of another making as they are: converting them is not part of this version."""
+    present = set(inspect(connection).get_table_names())
+    foreign = sorted(present & {"sys_user", "sys_usersession"})
+    if foreign and "alembic_version" not in present:
+        raise DatabaseUnfit(
+            f"The database already has {' and '.join(foreign)}, which this command did not make.",
+            hint="Name an empty database in database.url; existing tables are not converted in this version.",
+        )
 
 
 def _lock(connection: Connection) -> None:
@@ -50,10 +62,13 @@ async def _migrate() -> None:
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_lock)
+            await connection.run_sync(_refuse_foreign_tables)
             await connection.run_sync(_run)
             await connection.commit()
     finally:
         await engine.dispose()
 
 
+# MariaDB names no primary key, and its driver warns of each.
+logging.getLogger("asyncmy").setLevel(logging.ERROR)
 asyncio.run(_migrate())

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from bridge.config.sections import Settings
 from bridge.errors import ConfigurationError
@@ -70,7 +70,14 @@ def _read_environment() -> dict[str, Any]:
         env_prefix=PREFIX,
         env_nested_delimiter="__",
     )
-    found: dict[str, Any] = dict(from_environment())
+    try:
+        found: dict[str, Any] = dict(from_environment())
+    except SettingsError as error:
+        # Its text names the section and holds no value.
+        raise ConfigurationError(
+            f"The variables {PREFIX}... are not usable: {error}.",
+            hint=f"Lists and whole sections are given as JSON: {PREFIX}SEALING__KEYS='[\"env:BRIDGE_KEY\"]'.",
+        ) from None
     for name in os.environ:
         if name.upper().startswith(PREFIX):
             first = name[len(PREFIX) :].split("__")[0].lower()
@@ -96,7 +103,9 @@ def _describe(detail: ErrorDetails, values: Mapping[str, Any]) -> str:
         return f"  {name}: it is missing.{_example(place)}"
     if detail["type"] == "extra_forbidden":
         return f"  {name}: there is no setting of this name; please check the spelling."
-    shown = "" if _is_secret(place) else _shown(place, values)
+    # A text in the place of a section may be a secret that lost its name: database = "postgresql://...".
+    hidden = _is_secret(place) or detail["type"] in ("model_type", "dict_type")
+    shown = "" if hidden else _shown(place, values)
     return f"  {name}{shown}: {message}.{_example(place)}"
 
 

@@ -116,9 +116,8 @@ class PackageSettings(Section):
     @field_validator("return_to")
     @classmethod
     def _require_origins(cls, addresses: list[str]) -> list[str]:
-        for address in addresses:
-            parse_origin(address)
-        return addresses
+        # Browsers spell hosts in small letters, and addresses are compared to the character.
+        return ["".join(parse_origin(address)) for address in addresses]
 
 
 class SessionPolicy(Section):
@@ -134,13 +133,21 @@ class PolicySettings(Section):
 
     not_available = frozenset({"api", "mobile", "console"})
 
-    web: SessionPolicy = Field(default_factory=SessionPolicy)
+    web: SessionPolicy = Field(default_factory=SessionPolicy, examples=['[policy.web]\nlifetime = "8h"'])
 
 
 def _one_loopback_or_https(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise ValueError("it must be an address of scheme and host alone, without a path")
+    if "@" in parts.netloc:
+        raise ValueError("it must not hold a user name or password")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("http is allowed for a loopback address only; cookies of people would travel in clear")
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -149,7 +156,7 @@ def _one_loopback_or_https(value: str) -> str:
 def _listen_address(value: object) -> object:
     if isinstance(value, str):
         host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004 - the range of a TCP port
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:  # noqa: PLR2004 - the range of a TCP port
             raise ValueError("it must be HOST:PORT with a port from 1 to 65535")
     return value
 
@@ -165,13 +172,15 @@ class Settings(Section):
     listen: Annotated[str, BeforeValidator(_listen_address)] = Field(
         default="127.0.0.1:8000", examples=['listen = "127.0.0.1:8000"']
     )
-    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    database: DatabaseSettings = Field(
+        default_factory=DatabaseSettings, examples=['[database]\nurl = "sqlite:///bridge.db"']
+    )
     sealing: SealingSettings = Field(examples=['[sealing]\nkeys = ["env:BRIDGE_KEY"]'])
-    http: HttpSettings = Field(default_factory=HttpSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings, examples=['[http]\ntotal_timeout = "15s"'])
     packages: dict[Annotated[str, Field(pattern=PACKAGE_NAME)], PackageSettings] = Field(
         min_length=1, examples=['[packages.staff]\nissuer = "https://keycloak.example.com/realms/staff"']
     )
-    policy: PolicySettings = Field(default_factory=PolicySettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings, examples=['[policy.web]\nlifetime = "8h"'])
 
     @model_validator(mode="after")
     def _clients_are_distinct(self) -> Self:

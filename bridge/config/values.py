@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 SEALING_KEY_BYTES = 32
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DURATION = re.compile(r"^(\d+(?:\.\d+)?)(s|m|h|d)$")
+DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(s|m|h|d)")
 
 
 def parse_duration(value: object) -> object:
@@ -22,7 +22,7 @@ def parse_duration(value: object) -> object:
     """
     if isinstance(value, timedelta):
         return value
-    match = DURATION.match(value) if isinstance(value, str) else None
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("it must be a number with a unit: s, m, h or d")
     return timedelta(seconds=float(match[1]) * UNITS[match[2]])

@@ -25,6 +25,8 @@ class SignedOut:
     url: str | None
     """Keycloak's end_session_endpoint; None when there was no session, or Keycloak cannot be asked."""
     return_to: str | None
+    alive_at_keycloak: bool
+    """Whether a session was ended here that may live on there, because Keycloak could not be asked."""
     state: str = field(repr=False)
 
 
@@ -40,7 +42,7 @@ async def sign_out(rp: RelyingParty, *, credential: str | None, return_to: str |
     state = secrets.token_urlsafe(16)
     ended = await _end(rp, credential) if credential else None
     if ended is None:
-        return SignedOut(None, return_to, state)
+        return SignedOut(None, return_to, alive_at_keycloak=False, state=state)
     session_id, sealed = ended
     try:
         metadata = await rp.provider.fetch_metadata()
@@ -54,7 +56,7 @@ async def sign_out(rp: RelyingParty, *, credential: str | None, return_to: str |
     except KeycloakError:
         # The person is signed out here; the page says that the session at Keycloak may still live.
         url = None
-    return SignedOut(url, return_to, state)
+    return SignedOut(url, return_to, alive_at_keycloak=url is None, state=state)
 
 
 async def _end(rp: RelyingParty, credential: str) -> tuple[str, str | None] | None:

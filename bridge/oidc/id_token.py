@@ -66,12 +66,12 @@ def verify_id_token(
     _check_audience(claims, expected)
     _check_times(claims, now)
     nonce = claims.get("nonce")
-    if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), expected.nonce.encode()):
+    if not isinstance(nonce, str) or not hmac.compare_digest(_bytes(nonce), _bytes(expected.nonce)):
         raise _refused("nonce", "the one of this sign-in", "missing" if nonce is None else "another")
     _check_at_hash(claims, access_token, algorithm)
     sub = claims.get("sub")
-    if not isinstance(sub, str) or not 0 < len(sub) <= LONGEST_SUB:
-        raise _refused("sub", "1 to 255 characters", sub)
+    if not isinstance(sub, str) or not 0 < len(sub) <= LONGEST_SUB or not sub.isprintable():
+        raise _refused("sub", "1 to 255 printable characters", sub)
     sid, acr = claims.get("sid"), claims.get("acr")
     return IdTokenClaims(
         sub=sub,
@@ -85,9 +85,9 @@ def verify_id_token(
 def _verify_signature(id_token: str, keys: SigningKeys) -> tuple[str, Mapping[str, object]]:
     try:
         header = jws.extract_compact(id_token.encode()).headers()
-    except (JoseError, ValueError) as error:
+        algorithm = header.get("alg")
+    except (JoseError, ValueError, AttributeError) as error:  # the last: the header is JSON, but no object
         raise IdTokenRefused(evidence={"id_token": "unreadable", "reason": type(error).__name__}) from None
-    algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _refused("alg", list(ALGORITHMS), algorithm)
     # An access or logout token is not an ID token, although the same key signs them (RFC 8725 section 3.11).
@@ -100,7 +100,7 @@ def _verify_signature(id_token: str, keys: SigningKeys) -> tuple[str, Mapping[st
     key = keys.find(kid if isinstance(kid, str) else None, algorithm)
     try:
         token = jwt.decode(id_token, key, algorithms=[algorithm])
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, RecursionError) as error:  # the last: arrays in arrays without end
         raise IdTokenRefused(evidence={"signature": type(error).__name__}) from None
     return algorithm, token.claims
 
@@ -155,11 +155,16 @@ def _check_at_hash(claims: Mapping[str, object], access_token: str, algorithm: s
     """When present, at_hash is the left half of the access token's hash (Core 3.1.3.8)."""
     if "at_hash" not in claims:
         return
-    hashed = HASHES[algorithm[-3:]](access_token.encode()).digest()
+    hashed = HASHES[algorithm[-3:]](_bytes(access_token)).digest()
     expected = urlsafe_b64encode(hashed[: len(hashed) // 2]).rstrip(b"=").decode()
     found = claims["at_hash"]
-    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), expected.encode()):
+    if not isinstance(found, str) or not hmac.compare_digest(_bytes(found), _bytes(expected)):
         raise _refused("at_hash", "the hash of the access token", "another")
+
+
+def _bytes(text: str) -> bytes:
+    """Encode a text that came as JSON, which may hold half a surrogate pair."""
+    return text.encode(errors="surrogatepass")
 
 
 def _refused(claim: str, expected: object, found: object) -> IdTokenRefused:

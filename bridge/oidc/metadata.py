@@ -65,6 +65,10 @@ def _endpoint(document: dict[str, object], name: str, issuer: str, *, optional: 
     if value is None and optional:
         return ""
     schemes = ("https",) if urlsplit(issuer).scheme == "https" else ("https", "http")
-    if not isinstance(value, str) or urlsplit(value).scheme not in schemes or not urlsplit(value).hostname:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+    except ValueError:  # an unterminated IPv6 address, for example
+        parts = None
+    if not isinstance(value, str) or parts is None or parts.scheme not in schemes or not parts.hostname:
         raise KeycloakAnswerInvalid(evidence={"discovery": name, "found": value, "expected_schemes": schemes})
     return value

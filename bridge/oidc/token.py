@@ -8,6 +8,7 @@ from bridge.model import KeycloakTokens
 from bridge.oidc.authorization import CheckedCode
 
 LONGEST_TOKEN = 100_000
+LONGEST_LIFE_SECONDS = 2**31
 
 
 def build_client_authorization(client_id: str, client_secret: str) -> str:
@@ -48,18 +49,18 @@ def check_token_answer(status: int, body: object) -> KeycloakTokens:
     token_type = body.get("token_type")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
         raise TokenResponseRefused(evidence={"token_type": token_type})
-    refresh_expires_in = body.get("refresh_expires_in")
+    life = body.get("refresh_expires_in")
     return KeycloakTokens(
         access_token=_token(body, "access_token"),
         id_token=_token(body, "id_token"),
         refresh_token=_token(body, "refresh_token") if body.get("refresh_token") is not None else None,
-        refresh_expires_in=refresh_expires_in if type(refresh_expires_in) is int and refresh_expires_in > 0 else None,
+        refresh_expires_in=life if type(life) is int and 0 < life < LONGEST_LIFE_SECONDS else None,
     )
 
 
 def _token(body: dict[str, object], name: str) -> str:
     value = body.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN or not value.isascii():
         raise TokenResponseRefused(evidence={"missing": name})
     return value
 

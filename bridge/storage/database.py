@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Dialect, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bridge.errors import ConfigurationError, DatabaseUnavailable, DatabaseUnfit, StorageError
@@ -90,8 +91,8 @@ class _translated:  # noqa: N801 - reads as a phrase: with translated
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if error is None or not isinstance(error, SQLAlchemyError | OSError | asyncio.TimeoutError):
-            return
+        if not isinstance(error, DBAPIError | PoolTimeout | OSError) or isinstance(error, DataError | ProgrammingError):
+            return  # not the database's state but a mistake of ours, which must not look like an outage
         if isinstance(error, IntegrityError) or _is_lost_race(error):
             raise RowClash(evidence={"reason": _reason(error)}) from error
         raise DatabaseUnavailable(evidence={"reason": _reason(error)}, retry_after=5) from error

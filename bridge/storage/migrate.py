@@ -17,6 +17,7 @@ def upgrade(url: str, *, revision: str = "head") -> None:
 
     Raises:
         DatabaseUnavailable: the database cannot be reached or refuses.
+        DatabaseUnfit: it holds tables of these names that were made by others.
     """
     from alembic import command  # noqa: PLC0415 - heavy, and only this function needs it
 

@@ -11,7 +11,7 @@ from sqlalchemy import Row, insert, select, update
 
 from bridge.errors import IdentityConflict, UserDisabled, UsernameRefused
 from bridge.model import Identity, Origin, Profile, User
-from bridge.storage.database import Db
+from bridge.storage.database import Db, RowClash
 from bridge.storage.tables import sys_user, sys_usersession
 
 LONGEST_USERNAME = 150
@@ -48,6 +48,7 @@ async def upsert_signed_in(db: Db, identity: Identity, profile: Profile, *, now:
         UserDisabled: the row says so.
         NameHeld: another row holds the user name.
         UsernameRefused: the user name is longer than the column.
+        RowClash: the same person signs in elsewhere at this moment; the transaction is to be repeated.
     """
     if len(profile.username) > LONGEST_USERNAME:
         raise UsernameRefused(evidence={"length": len(profile.username), "longest": LONGEST_USERNAME})
@@ -56,6 +57,8 @@ async def upsert_signed_in(db: Db, identity: Identity, profile: Profile, *, now:
         raise UserDisabled(evidence={"username": known.username, "package": identity.package})
     if known is None or known.username != profile.username:
         holder = await find_by_name(db, profile.username, package=identity.package)
+        if holder is not None and holder.identity == identity:
+            raise RowClash  # written by a login of the same person since the look above: look again
         if holder is not None:
             raise NameHeld(holder)
     if known is None:

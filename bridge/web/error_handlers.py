@@ -37,7 +37,7 @@ def render_error(request: Request, error: BridgeError, *, status: int | None = N
     """Log an error with its evidence and answer with what its reader may know."""
     number = status or error.status
     write = log.error if number >= SERVER_FAULT else log.warning
-    write("refused", code=error.code, status=number, path=request.url.path, hint=error.hint, evidence=error.evidence)
+    write("refused", error=error.code, status=number, path=request.url.path, hint=error.hint, evidence=error.evidence)
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     request_id = REQUEST_ID.get()
     if not wants_page(request):

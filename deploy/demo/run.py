@@ -75,7 +75,7 @@ def _run(stack: ExitStack) -> None:
     bridge = _start(stack, "bridge", [*command, "serve"], files)
     app = _start(stack, "app", _app_command(files, addresses), files)
     with httpx.Client(timeout=5, trust_env=False) as http:
-        wait_until(bridge, lambda: _answers(http, f"{addresses.bridge_url}/readyz"), seconds=_BRIDGE_READY_SECONDS)
+        wait_until(bridge, lambda: _answers(http, f"{addresses.bridge_url}/livez"), seconds=_BRIDGE_READY_SECONDS)
         wait_until(app, lambda: _answers(http, f"{addresses.app_url}/style.css"), seconds=_BRIDGE_READY_SECONDS)
     print(_where_to_look(keycloak, addresses, files), flush=True)
     _watch(keycloak, [bridge, app])

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from bridge.errors import DatabaseUnavailable, SchemaOutdated
+from bridge.errors import DatabaseUnavailable, DatabaseUnfit, SchemaOutdated
 from bridge.storage.database import build_engine, open_database
 from bridge.storage.migrate import check_schema, downgrade, newest_revision, upgrade
 from bridge.storage.tables import metadata
@@ -103,3 +103,19 @@ def test_a_database_that_is_not_there_is_named() -> None:
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable):
         upgrade(f"sqlite:///{tmp_path}/missing/bridge.db")
+
+
+def test_tables_of_another_making_are_left_as_they_are(database_url: str) -> None:
+    asyncio.run(_execute(database_url, "CREATE TABLE sys_user (id INTEGER)"))
+    with pytest.raises(DatabaseUnfit) as refused:
+        upgrade(database_url)
+    assert "already has sys_user" in refused.value.message
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = build_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.text(statement))
+    finally:
+        await engine.dispose()

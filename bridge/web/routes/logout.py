@@ -28,7 +28,7 @@ async def confirm(request: Request, bridge: RunningBridge) -> Response:
     try:
         _, user = await get_signed_in(rp, credential)
     except NotSignedIn:
-        return _signed_out(bridge, rp, at_keycloak=True)
+        return _signed_out(bridge, rp, alive_at_keycloak=False)
     page = bridge.pages.get_template("logout.html").render(
         title="Sign out",
         package=rp.package,
@@ -53,10 +53,10 @@ async def sign_out(request: Request, bridge: RunningBridge) -> Response:
         response: Response = RedirectResponse(ended.url, status_code=303, headers={"Referrer-Policy": "no-referrer"})
         if ended.return_to is not None:
             cookies.set_logout(response, state=ended.state, return_to=ended.return_to)
-    elif ended.return_to is not None:
+    elif ended.return_to is not None and not ended.alive_at_keycloak:
         response = RedirectResponse(ended.return_to, status_code=303)
     else:
-        response = _signed_out(bridge, rp, at_keycloak=False)
+        response = _signed_out(bridge, rp, alive_at_keycloak=ended.alive_at_keycloak)
     cookies.delete_session(response, rp.package)
     return response
 
@@ -69,17 +69,17 @@ async def come_back(request: Request, package: str, bridge: RunningBridge) -> Re
     return_to = cookies.read_logout(request, state)
     try:
         if return_to is None:
-            return _signed_out(bridge, rp, at_keycloak=True)
+            return _signed_out(bridge, rp, alive_at_keycloak=False)
         check_return_to(return_to, public_url=rp.public_url, allowed=rp.settings.return_to)
     except ReturnToRefused:
-        return _signed_out(bridge, rp, at_keycloak=True)
+        return _signed_out(bridge, rp, alive_at_keycloak=False)
     response = RedirectResponse(return_to, status_code=303)
     cookies.delete_logout(response, state)
     return response
 
 
-def _signed_out(bridge: Bridge, rp: RelyingParty, *, at_keycloak: bool) -> Response:
+def _signed_out(bridge: Bridge, rp: RelyingParty, *, alive_at_keycloak: bool) -> Response:
     page = bridge.pages.get_template("signed_out.html").render(
-        title="Signed out", package=rp.package, at_keycloak=at_keycloak
+        title="Signed out", package=rp.package, alive_at_keycloak=alive_at_keycloak
     )
     return HTMLResponse(page)

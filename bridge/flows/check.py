@@ -1,0 +1,145 @@
+"""Are configuration, database and Keycloak in order? Everything is looked at, and nothing is changed.
+
+    1 configuration    2 database: reachable, schema, clock
+    3 for each package: discovery, client secret, service account, its roles, the bridge's own client
+
+One after the other, so that the findings read like a story; what stands on something that failed is left out.
+"""
+
+import json
+from datetime import UTC, datetime
+
+from bridge.config import PackageSettings, Settings
+from bridge.errors import KeycloakError, StorageError
+from bridge.keycloak.admin import Admin, open_admin
+from bridge.keycloak.client_settings import Registration, check_client_settings, report_missing_client
+from bridge.keycloak.credentials import Credentials, TokenEndpoint, try_secret, try_service_account
+from bridge.keycloak.findings import Finding, find_realm, report_failure
+from bridge.keycloak.http import open_http
+from bridge.keycloak.permissions import check_permissions, check_scope, check_surplus
+from bridge.keycloak.provider import Provider
+from bridge.storage.database import Db, check_clock, open_database
+from bridge.storage.migrate import check_schema
+
+__all__ = ["Finding", "run_check"]
+
+
+async def run_check(settings: Settings) -> list[Finding]:
+    """Check everything and return what was found, in order.
+
+    Raises:
+        ConfigurationError: database.url names no database that is supported.
+    """
+    found = [_report_configuration(settings), *await _check_database(settings)]
+    for name, package in settings.packages.items():
+        found += await _check_package(settings, name, package=package)
+    return found
+
+
+def _report_configuration(settings: Settings) -> Finding:
+    names = ", ".join(sorted(settings.packages))
+    return Finding("configuration", ok=True, message=f"public_url is {settings.public_url}; packages: {names}.")
+
+
+async def _check_database(settings: Settings) -> list[Finding]:
+    found: list[Finding] = []
+    async with open_database(settings.database.url.get_secret_value(), pool_size=1) as database:
+        try:
+            async with database.reading() as db:
+                found.append(Finding("database", ok=True, message=f"It answers ({db.dialect.name})."))
+                found.append(await _check_schema(db))
+                found.append(await _check_clock(db))
+        except StorageError as error:
+            mend = "Look at database.url: the server must run, and the database and its user must exist."
+            found.append(report_failure("database", error, mend=mend))
+    return found
+
+
+async def _check_schema(db: Db) -> Finding:
+    try:
+        await check_schema(db)
+    except StorageError as error:
+        return Finding("database schema", ok=False, message=error.message, mend="keycloak-bridge migrate")
+    return Finding("database schema", ok=True, message="It is the one of this version.")
+
+
+async def _check_clock(db: Db) -> Finding:
+    try:
+        await check_clock(db)
+    except StorageError as error:
+        return Finding("database clock", ok=False, message=error.message, mend=error.hint)
+    return Finding("database clock", ok=True, message="Times are UTC.")
+
+
+async def _check_package(settings: Settings, name: str, *, package: PackageSettings) -> list[Finding]:
+    wanted = _registration(settings, name, package=package)
+    section, realm = f"packages.{name}", wanted.realm
+    async with open_http(settings.http) as http:
+        try:
+            metadata = await Provider(http, package, settings.http, now=_utc_now).fetch_metadata()
+        except KeycloakError as error:
+            return [_report_discovery(error, section)]
+        endpoint = TokenEndpoint(http, metadata.token_endpoint, settings.http.total_timeout)
+        own = Credentials(section, realm, package.client_id, package.client_secret)
+        found = [
+            Finding(f"{section}.issuer", ok=True, message=f"{package.issuer} answers and offers PKCE with S256."),
+            await try_secret(endpoint, own, redirect_uri=wanted.redirect_uri),
+        ]
+        if package.sync is None:
+            return [*found, _report_unread(wanted, section)]
+        reader = Credentials(f"{section}.sync", realm, package.sync.client_id, package.sync.client_secret)
+        service, access_token = await try_service_account(endpoint, reader)
+    found.append(service)
+    if access_token is not None:
+        async with open_admin(package.issuer, package.sync, settings.http) as admin:
+            found += await _check_realm(admin, reader, wanted=wanted, access_token=access_token)
+    return found
+
+
+def _registration(settings: Settings, name: str, *, package: PackageSettings) -> Registration:
+    return Registration(
+        f"packages.{name} client {package.client_id}",
+        find_realm(package.issuer),
+        package.client_id,
+        redirect_uri=f"{settings.public_url}/callback/{name}",
+        post_logout_redirect_uri=f"{settings.public_url}/logout/done/{name}",
+    )
+
+
+async def _check_realm(admin: Admin, reader: Credentials, *, wanted: Registration, access_token: str) -> list[Finding]:
+    roles = await check_permissions(admin, reader)
+    found = [*roles.values(), *check_scope(roles, reader), *check_surplus(access_token, reader)]
+    # Without view-clients Keycloak shows an empty list, which would look like a client that is not there.
+    return [*found, *await _check_client(admin, wanted)] if roles["view-clients"].ok else found
+
+
+def _report_discovery(error: KeycloakError, section: str) -> Finding:
+    issuer = error.evidence.get("found_issuer")
+    if isinstance(issuer, str):
+        mend = f"Set in [{section}]: issuer = {json.dumps(issuer)}"
+    else:
+        mend = f"Start Keycloak, or correct issuer in [{section}]."
+    return report_failure(f"{section}.issuer", error, mend=mend)
+
+
+def _report_unread(wanted: Registration, section: str) -> Finding:
+    message = (
+        f"Not checked: enabled, the flows, PKCE, {wanted.redirect_uri} and {wanted.post_logout_redirect_uri}. "
+        f"Only a service account can read them, and there is no [{section}.sync]."
+    )
+    return Finding(wanted.subject, ok=True, message=message)
+
+
+async def _check_client(admin: Admin, wanted: Registration) -> list[Finding]:
+    try:
+        found = await admin.fetch("/clients", {"clientId": wanted.client_id})
+    except KeycloakError as error:
+        return [report_failure(wanted.subject, error)]
+    for registration in found if isinstance(found, list) else []:
+        if isinstance(registration, dict) and registration.get("clientId") == wanted.client_id:
+            return check_client_settings(registration, wanted)
+    return [report_missing_client(wanted)]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(tz=UTC)
