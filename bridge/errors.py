@@ -267,10 +267,10 @@ class LeaseLost(StorageError):
 
 def find_error(code: str) -> type[BridgeError]:
     """Return the class of a stored error code, so that a repeated request gets the same answer as the first."""
-    waiting: list[type[BridgeError]] = [SignInRefused]
+    waiting: list[type[BridgeError]] = [BridgeError]
     while waiting:
         kind = waiting.pop()
-        if kind.code == code and kind.__module__ == __name__:
+        if kind.code == code and kind.__module__.startswith("bridge."):
             return kind
         waiting.extend(kind.__subclasses__())
     return SignInRefused

@@ -6,7 +6,7 @@ right; addresses are logged without their query, since a callback's query holds 
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -29,13 +29,21 @@ Event = MutableMapping[str, Any]
 def redact(_logger: object, _method: str, event: Event) -> Event:
     """Blank values with a secret's name, cut long ones, and keep line breaks out of plain text (log injection)."""
     for name, value in event.items():
-        if name in SECRET_NAMES:
-            event[name] = REDACTED
-        elif isinstance(value, dict):
-            event[name] = redact(_logger, _method, dict(value))
-        elif isinstance(value, str) and name != "exception":
-            event[name] = value[:LONGEST_VALUE].replace("\r", "\\r").replace("\n", "\\n")
+        event[name] = value if name == "exception" else _clean(name, value)
     return event
+
+
+def _clean(name: str, value: object) -> object:
+    if name.lower() in SECRET_NAMES:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {inner: _clean(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", one) for one in value]
+    if isinstance(value, str):
+        cut = value[:LONGEST_VALUE]
+        return cut if cut.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+    return value
 
 
 def _add_request_id(_logger: object, _method: str, event: Event) -> Event:

@@ -5,27 +5,15 @@ name, because a setting that is silently ignored is worse than none (a cap that 
 """
 
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from bridge.config.references import Secret, refuse_empty
-from bridge.config.values import Duration, parse_origin, refuse_bad_issuer, refuse_bad_key
+from bridge.config.values import Duration, is_loopback, parse_origin, refuse_bad_issuer, refuse_bad_key
 
 PACKAGE_NAME = r"^[a-z0-9-]{1,40}$"
-LOOPBACK_NAMES = ("localhost",)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name means this machine (RFC 6761 section 6.3: `localhost` and names below it)."""
-    if host in LOOPBACK_NAMES or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Section(BaseModel):

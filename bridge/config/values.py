@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +13,19 @@ from pydantic import BeforeValidator, Field, SecretStr
 SEALING_KEY_BYTES = 32
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(s|m|h|d)")
+
+
+LOOPBACK_NAMES = ("localhost",)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name means this machine (RFC 6761 section 6.3: `localhost` and names below it)."""
+    if host in LOOPBACK_NAMES or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_duration(value: object) -> object:
@@ -42,6 +56,8 @@ def refuse_bad_issuer(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("it must be the address of a realm, as Keycloak's discovery document spells it")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("http is allowed for a loopback address only; secrets and tokens would travel in clear")
     if "/realms/" not in parts.path or value.endswith("/"):
         raise ValueError("it must end with /realms/NAME, without a slash behind it")
     return value

@@ -1,5 +1,6 @@
 """Composition root of the web service: opens what must be closed, builds what requests need, mounts the routes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bridge.config import Settings, load_settings
 from bridge.config.values import decode_key
+from bridge.flows.cleanup import delete_old_logins
 from bridge.flows.outcomes import Outcomes
 from bridge.flows.session import Clock, RelyingParty
 from bridge.keycloak.admin import open_admin, segment
@@ -20,12 +22,15 @@ from bridge.keycloak.http import open_http
 from bridge.keycloak.provider import Provider
 from bridge.sealing import Sealer
 from bridge.storage.database import Database, open_database
+from bridge.telemetry import get_logger
 from bridge.web import error_handlers
 from bridge.web.dependencies import Bridge
 from bridge.web.middleware import EveryRequest
 from bridge.web.routes import livez, login, logout, me
 
+log = get_logger()
 TEMPLATES = Path(__file__).parent / "templates"
+CLEANUP_EVERY = timedelta(minutes=10)
 WRITING_TIME = timedelta(seconds=15)
 """What a login may take beyond the exchange: verification, a look at the Admin API, the transaction."""
 
@@ -82,6 +87,8 @@ async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Brid
         database = await stack.enter_async_context(open_database(url, pool_size=settings.database.pool_size))
         http = await stack.enter_async_context(open_http(settings.http))
         build = _RelyingParties(settings, database, http, clock)
+        cleaning = asyncio.create_task(_clean_up_for_ever(database, clock))
+        stack.push_async_callback(_stop, cleaning)
         yield Bridge(
             settings=settings,
             database=database,
@@ -89,6 +96,20 @@ async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Brid
             pages=Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined),
             clock=clock,
         )
+
+
+async def _clean_up_for_ever(database: Database, clock: Clock) -> None:
+    while True:
+        try:
+            await delete_old_logins(database, now=clock())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round comes
+            log.warning("cleanup_failed", reason=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(CLEANUP_EVERY.total_seconds())
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class _RelyingParties:

@@ -26,6 +26,7 @@ MOST_PENDING = 5
 PENDING_LIFE = timedelta(hours=24)
 """A day, like the digests of consumed states: a late duplicate is still recognised as this browser's."""
 LOGOUT_LIFE = timedelta(minutes=10)
+LOGIN_NAME = re.compile(LOGIN_PREFIX + "[0-9a-f]{16}")
 TOKEN = re.compile(r"^[A-Za-z0-9_-]{22,64}$")
 BINDING = re.compile(r"^(\d{1,12})\.([A-Za-z0-9_-]{43})$")
 
@@ -83,7 +84,7 @@ def set_binding(request: Request, response: Response, *, state_digest: str, bind
     """Bind a pending login to this browser; of more than five the oldest goes."""
     pending = {}
     for name, values in read_all(request).items():
-        match = BINDING.match(values[0]) if name.startswith(LOGIN_PREFIX) else None
+        match = BINDING.match(values[0]) if LOGIN_NAME.fullmatch(name) else None
         if match is not None:
             pending[name] = int(match[1])
     surplus = len(pending) + 1 - MOST_PENDING

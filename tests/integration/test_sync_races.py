@@ -8,6 +8,7 @@ import pytest
 
 from bridge.errors import LeaseHeld, LeaseLost
 from bridge.storage import leases
+from sync.apply import ROUNDS
 from sync.worker import Status
 from tests.integration.mirror import PACKAGE, Mirror, mirroring, while_listing
 
@@ -182,3 +183,21 @@ async def test_people_deleted_while_windows_are_read(mirror: Mirror) -> None:
     assert (report.status, report.counts.users_read) == (Status.COMPLETE, 83)
     missing = {name for name, row in (await mirror.users()).items() if row["MissingSince"] is not None}
     assert missing == {f"many{n:03}" for n in range(0, 120, 3)}
+
+
+async def test_a_row_that_never_rests_makes_the_run_incomplete(mirror: Mirror) -> None:
+    await mirror.run()
+    sub = (await mirror.users())["ann"]["Sub"]
+    alone = f"/admin/realms/demo/users/{sub}"
+    mirror.double.realm.change_user("ann", email="new@example.com")
+    async with while_listing(mirror) as running:
+        await mirror.edit("ann", RowVersion=50)
+        reading = mirror.double.faults.hold(alone)
+    for version in range(ROUNDS):
+        await asyncio.to_thread(reading.wait_for_arrival)
+        await mirror.edit("ann", RowVersion=60 + version)
+        held, reading = reading, mirror.double.faults.hold(alone)
+        held.release()
+    report = await running
+    assert (report.status, report.reasons) == (Status.INCOMPLETE, ("1 users changed faster than they could be read",))
+    assert (await mirror.users())["ann"]["Email"] == "ann@example.com"

@@ -1,0 +1,75 @@
+"""Fresh databases with the newest schema: SQLite, and PostgreSQL where it is installed."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bridge.storage.database import Database, open_database
+from bridge.storage.migrate import upgrade
+from tests.bench.machine import sqlite_version
+from tests.servers import PostgresqlServer, ProgramMissing
+
+_TEMPLATE = "migrated"
+
+
+@dataclass(frozen=True)
+class DatabaseKind:
+    """One kind of database; `create` makes a migrated one of a name and returns its URL, also in an event loop."""
+
+    title: str
+    version: str
+    create: Callable[[str], str]
+
+
+@contextmanager
+def open_databases(directory: Path, *, say: Callable[[str], None]) -> Iterator[list[DatabaseKind]]:
+    """Give the kinds there are; what is missing is said and left out."""
+    with ExitStack() as stack:
+        kinds = [_prepare_sqlite(directory)]
+        try:
+            server = stack.enter_context(PostgresqlServer())
+        except ProgramMissing as missing:
+            say(f"Without PostgreSQL: {missing}.")
+        else:
+            kinds.append(_prepare_postgresql(server))
+        yield kinds
+
+
+async def read_value(database: Database, query: str) -> int:
+    """Return the one number that a query answers; names in double quotes work on both kinds."""
+    async with database.reading() as db:
+        return int((await db.execute(sa.text(query))).scalar() or 0)
+
+
+def _prepare_sqlite(directory: Path) -> DatabaseKind:
+    template = directory / f"{_TEMPLATE}.db"
+    upgrade(f"sqlite:///{template}")
+    with closing(sqlite3.connect(template)) as connection:
+        # What is still in the write-ahead log would be missing in a copy of the file.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def create(name: str) -> str:
+        path = directory / f"{name}.db"
+        shutil.copyfile(template, path)
+        return f"sqlite:///{path}"
+
+    return DatabaseKind("SQLite", sqlite_version(), create)
+
+
+def _prepare_postgresql(server: PostgresqlServer) -> DatabaseKind:
+    url = server.create_database(_TEMPLATE)
+    upgrade(url)
+    version = asyncio.run(_postgresql_version(url))
+    return DatabaseKind("PostgreSQL", version, lambda name: server.create_database(name, template=_TEMPLATE))
+
+
+async def _postgresql_version(url: str) -> str:
+    async with open_database(url) as database, database.reading() as db:
+        version = str((await db.execute(sa.text("SHOW server_version"))).scalar())
+    return f"PostgreSQL {version.partition(' ')[0]}"
