@@ -23,7 +23,7 @@ demo: environment ## a Keycloak with people in it, the bridge and an application
 
 test: environment ## every test there is, installing what it needs as root on Debian (TESTS="tests/unit", WORKERS=2)
 	@$(PYTHON) -m tests.prerequisites
-	@$(PYTHON) -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --ignore=tests/bench $(COVERAGE) $(TESTS)
+	@$(PYTHON) -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadgroup --ignore=tests/bench $(COVERAGE) $(TESTS)
 ifdef COVERAGE
 	@$(PYTHON) -m coverage report --include='$(COMPLETE)' --fail-under=100 --format=total >/dev/null || { \
 	    $(PYTHON) -m coverage report --include='$(COMPLETE)' --show-missing --skip-covered; \

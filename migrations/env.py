@@ -24,7 +24,8 @@ def _run(connection: Connection) -> None:
         connection=connection,
         target_metadata=metadata,
         render_as_batch=connection.dialect.name == "sqlite",
-        transaction_per_migration=True,
+        # SQLite has no lock of its own for this: there the one transaction that writes is the lock.
+        transaction_per_migration=connection.dialect.name != "sqlite",
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -60,9 +61,11 @@ async def _migrate() -> None:
     # The lock belongs to the connection and is released with it, also when the process dies.
     engine = build_engine(context.config.attributes["url"], pool_size=1)
     try:
-        async with engine.connect() as connection:
+        async with engine.connect() as opened:
+            connection = await opened.execution_options(begin_immediate=True)
             await connection.run_sync(_lock)
             await connection.run_sync(_refuse_foreign_tables)
+            await connection.commit()
             await connection.run_sync(_run)
             await connection.commit()
     finally:

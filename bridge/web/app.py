@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict
@@ -87,8 +87,7 @@ async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Brid
         database = await stack.enter_async_context(open_database(url, pool_size=settings.database.pool_size))
         http = await stack.enter_async_context(open_http(settings.http))
         build = _RelyingParties(settings, database, http, clock)
-        cleaning = asyncio.create_task(_clean_up_for_ever(database, clock))
-        stack.push_async_callback(_stop, cleaning)
+        await stack.enter_async_context(_cleaning_up(database, clock))
         yield Bridge(
             settings=settings,
             database=database,
@@ -98,18 +97,26 @@ async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Brid
         )
 
 
-async def _clean_up_for_ever(database: Database, clock: Clock) -> None:
-    while True:
-        try:
-            await delete_old_logins(database, now=clock())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next round comes
-            log.warning("cleanup_failed", reason=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(CLEANUP_EVERY.total_seconds())
+@asynccontextmanager
+async def _cleaning_up(database: Database, clock: Clock) -> AsyncIterator[None]:
+    """Delete old logins now and then until the block ends; a round that has begun is finished."""
+    stopping = asyncio.Event()
 
+    async def rounds() -> None:
+        while not stopping.is_set():
+            try:
+                await delete_old_logins(database, now=clock())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round comes
+                log.warning("cleanup_failed", reason=f"{type(error).__name__}: {error}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), CLEANUP_EVERY.total_seconds())
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    cleaning = asyncio.create_task(rounds())
+    try:
+        yield
+    finally:
+        stopping.set()
+        await cleaning
 
 
 class _RelyingParties:

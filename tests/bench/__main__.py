@@ -8,6 +8,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
+from bridge.errors import BridgeError
 from deploy.demo.child import ChildFailed
 from deploy.demo.keycloak_source import KeycloakMissing
 from deploy.demo.ports import PortTaken
@@ -18,21 +21,21 @@ from tests.bench.page import Result, build_text, replace_section
 from tests.servers import ServerFailed
 
 NAMES = ("login", "sync", "cli")
-FAILURES = (BenchmarkFailed, ChildFailed, KeycloakMissing, PortTaken, ServerFailed)
-TERMINATED = 128 + signal.SIGTERM
+FAILURES = (BenchmarkFailed, BridgeError, ChildFailed, KeycloakMissing, PortTaken, ServerFailed, httpx.HTTPError)
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmarks that were asked for; 1 when one of them could not be measured."""
-    # Ends the blocks that stop servers and remove directories, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    # Leaves the blocks that stop servers and remove directories, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     asked = _parser().parse_args(arguments)
     status = 0
     for name in asked.names or NAMES:
         try:
             result = _measure(name, asked)
         except FAILURES as failure:
-            _say(f"{name}: {failure}")
+            _say(f"{name}: {type(failure).__name__}: {failure}")
             status = 1
             continue
         command = " ".join(["python -m tests.bench", name, *_options(name, asked)])
@@ -94,4 +97,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

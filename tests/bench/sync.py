@@ -41,12 +41,14 @@ WITH_SESSION = 20
 REALM = "bench-sync"
 NOBODY = "http://127.0.0.1:9"
 """No bridge runs here; browsers would only be sent to it."""
+WARM_UP = 3
+"""Reads that nobody counts the time of: a Java server is slow at first, and its caches are empty."""
 CALLS_MAY_DIFFER = 0.02
 """Windows begin at the clock of their run, so that one more or less may be halved."""
 _NOTES = """\
 * People a second: least, median and greatest of {rounds} rounds; *ratio* is the median of each round's own ratio.
 * {users:,} people in 40 groups, {sessions} sessions. The first run creates all of them in an empty database, the second
-  finds nothing changed.
+  finds nothing changed. Before that, {warm_up} bare reads warm Keycloak up.
 * *Calls* are the requests of one run to the Admin API; *rows written* are counted by comparing both tables before and
   after.
 * The worker runs in the process of the benchmark, without the start of the command. Worker, Keycloak (its database in
@@ -112,7 +114,7 @@ def measure(directory: Path, *, rounds: int, users: int, say: Callable[[str], No
         title="Sync",
         columns=("database", "run", *_three("sync"), *_three("bare"), "ratio", "goal", "calls", "rows written"),
         rows=rows,
-        notes=_NOTES.format(rounds=rounds, users=users, sessions=WITH_SESSION),
+        notes=_NOTES.format(rounds=rounds, users=users, sessions=WITH_SESSION, warm_up=WARM_UP),
         versions=versions,
     )
 
@@ -152,7 +154,8 @@ async def _open_sessions(issuer: str) -> None:
 async def _measure_rounds(kind: DatabaseKind, issuer: str, *, users: int, rounds: int) -> list[Runs]:
     first, second = Runs("first"), Runs("second")
     async with _admin(issuer) as admin:
-        await read_barely(admin)
+        for _ in range(WARM_UP):
+            await read_barely(admin)
         for number in range(rounds):
             async with open_database(kind.create(f"sync_{number}")) as database:
                 for runs, created in ((first, users), (second, 0)):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -19,6 +20,9 @@ import pytest
 from deploy.demo.keycloak_server import KeycloakServer
 from tests.e2e.bridge_process import free_port
 from tests.e2e.chromium import open_page
+
+pytestmark = pytest.mark.xdist_group("demo")
+"""One worker runs these, so that there is one demo."""
 
 TOP = Path(__file__).resolve().parents[2]
 START_SECONDS = 400.0
@@ -42,6 +46,11 @@ class Demo:
             return [dict(row) for row in db.execute(query)]
 
 
+def clean_environment() -> dict[str, str]:
+    """Return this environment without what would point the copy elsewhere, or measure it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("KEYCLOAK_", "COV"))}
+
+
 def copy_working_tree(target: Path) -> None:
     """Copy what a clone of the present state would hold."""
     listed = subprocess.run(
@@ -63,14 +72,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("fresh clone")
     copy_working_tree(directory)
     ports = {name: str(free_port()) for name in ("PORT", "APP_PORT", "KEYCLOAK_PORT")}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KEYCLOAK_", "COV_"))}
     log = directory / "demo.log"
     with (
         log.open("w") as output,
         subprocess.Popen(
             ["make", "--no-print-directory", "demo"],
             cwd=directory,
-            env={**environment, **ports},
+            env={**clean_environment(), **ports},
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
@@ -84,7 +92,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
                 assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.2)
             addresses = [f"http://127.0.0.1:{ports[name]}" for name in ("PORT", "APP_PORT", "KEYCLOAK_PORT")]
-            yield Demo(process, directory, log, *addresses)
+            running = Demo(process, directory, log, *addresses)
+            yield running
+            check_ctrl_c_ends_all_it_began(running)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
@@ -97,7 +107,7 @@ def admin_people(demo: Demo) -> dict[str, dict[str, Any]]:
     environ = {
         "KEYCLOAK_URL": demo.keycloak,
         "KEYCLOAK_ADMIN": "admin",
-        "KEYCLOAK_ADMIN_PASSWORD": admin_password(demo),
+        "KEYCLOAK_ADMIN_PASSWORD": "admin",
     }
     with KeycloakServer(log=demo.log.with_suffix(".keycloak"), environ=environ) as keycloak:
         for person in keycloak.admin("GET", "/realms/demo/users?max=1000").json():
@@ -172,7 +182,9 @@ def test_a_second_sync_run_writes_no_row(demo: Demo) -> None:
     for _ in range(2):
         # The first run may still have a session of another test to mirror.
         demo_rows = demo.rows("SELECT COUNT(*) AS n FROM written")[0]["n"]
-        ended = subprocess.run(command, cwd=demo.directory, capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            command, cwd=demo.directory, env=clean_environment(), capture_output=True, text=True, check=False
+        )
         assert ended.returncode == 0, ended.stderr
     report = json.loads(ended.stdout)
     assert demo.rows("SELECT COUNT(*) AS n FROM written")[0]["n"] == demo_rows
@@ -180,24 +192,27 @@ def test_a_second_sync_run_writes_no_row(demo: Demo) -> None:
 
 
 def test_a_taken_port_is_one_clear_sentence(demo: Demo) -> None:
-    port = demo.bridge.rsplit(":", 1)[-1]
-    ended = subprocess.run(
-        ["make", "--no-print-directory", "demo"],
-        cwd=demo.directory,
-        env={**os.environ, "PORT": port},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            ["make", "--no-print-directory", "demo"],
+            cwd=demo.directory,
+            env={**clean_environment(), "PORT": port},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
     assert ended.returncode != 0
     assert port in ended.stderr
     assert "PORT" in ended.stderr
 
 
-def test_ctrl_c_ends_all_it_began(demo: Demo) -> None:
+def check_ctrl_c_ends_all_it_began(demo: Demo) -> None:
+    """Send the signal a terminal sends, and look for anything that is left; called when the last test is done."""
     os.killpg(demo.process.pid, signal.SIGINT)
     demo.process.wait(timeout=60)
+    assert "All of the demo has ended." in demo.log.read_text(encoding="utf-8")
     for address in (demo.bridge, demo.app, demo.keycloak):
         with pytest.raises(httpx.TransportError):
             httpx.get(address, trust_env=False)
-    assert "All of the demo has ended." in demo.log.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import httpx
 
 from tests.browser import Browser, query
 from tests.double import KeycloakDouble
-from tests.integration.service import APPLICATION, KEY, Service
+from tests.integration.service import APPLICATION, KEY, Service, running
 
 TOKEN_ENDPOINT = "openid-connect/token"
 COOKIE = "__Host-kb-demo"
@@ -122,22 +122,24 @@ async def test_a_hundred_callbacks_at_once_make_one_exchange_and_one_session(
 
 
 async def test_more_waiters_than_a_state_may_have_are_told_to_wait(
-    service: Service, browser: Browser, double: KeycloakDouble
+    double: KeycloakDouble, migrated_database_url: str
 ) -> None:
-    hold = double.faults.hold(TOKEN_ENDPOINT)
-    callback = await browser.go_to_keycloak()
-    first = asyncio.create_task(browser.get(callback))
-    await asyncio.to_thread(hold.wait_for_arrival)
-    waiting = [asyncio.create_task(browser.get(callback)) for _ in range(140)]
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    assert {task.result().status_code for task in done} == {429}
-    hold.release()
-    answers = await asyncio.gather(first, *waiting)
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) == 12
-    assert all(answer.headers["retry-after"] for answer in refused)
-    assert exchanges(double) == 1
-    assert await service.count("sys_usersession") == 1
+    patient = {"connect_timeout": "5s", "read_timeout": "60s", "total_timeout": "60s"}
+    async with running(double, migrated_database_url, http=patient) as service, Browser(service.url) as browser:
+        hold = double.faults.hold(TOKEN_ENDPOINT)
+        callback = await browser.go_to_keycloak()
+        first = asyncio.create_task(browser.get(callback))
+        await asyncio.to_thread(hold.wait_for_arrival)
+        waiting = [asyncio.create_task(browser.get(callback)) for _ in range(140)]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result().status_code for task in done} == {429}
+        hold.release()
+        answers = await asyncio.gather(first, *waiting)
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert len(refused) == 12
+        assert all(answer.headers["retry-after"] for answer in refused)
+        assert exchanges(double) == 1
+        assert await service.count("sys_usersession") == 1
 
 
 async def test_reload_and_back_button_share_the_session(

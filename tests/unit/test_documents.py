@@ -74,6 +74,8 @@ def assert_accepted(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     while words:
         word = words.pop(0)
+        if word == "--help":
+            continue
         if word.startswith("-"):
             options = {name: option for option in command.params for name in option.opts}
             assert word in options, f"there is no option {word}"
