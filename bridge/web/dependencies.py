@@ -54,7 +54,12 @@ def get_bridge(request: Request) -> Bridge:
     return bridge
 
 
-def get_client_facts(request: Request) -> ClientFacts:
+# Asynchronous although they wait for nothing: FastAPI runs plain functions in a thread.
+async def _depend_on_bridge(request: Request) -> Bridge:
+    return get_bridge(request)
+
+
+async def get_client_facts(request: Request) -> ClientFacts:
     """Return address and user agent of the peer; no forwarding header is believed."""
     agent = request.headers.get("user-agent")
     return ClientFacts(
@@ -63,5 +68,5 @@ def get_client_facts(request: Request) -> ClientFacts:
     )
 
 
-RunningBridge = Annotated[Bridge, Depends(get_bridge)]
+RunningBridge = Annotated[Bridge, Depends(_depend_on_bridge)]
 Client = Annotated[ClientFacts, Depends(get_client_facts)]

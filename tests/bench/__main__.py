@@ -28,6 +28,8 @@ INTERRUPTED = 128 + signal.SIGINT
 def main(arguments: list[str]) -> int:
     """Run the benchmarks that were asked for; 1 when one of them could not be measured."""
     # Leaves the blocks that stop servers and remove directories, as Ctrl-C does.
+    # A shell that starts us in the background would have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     asked = _parser().parse_args(arguments)
     status = 0
