@@ -166,7 +166,7 @@ async def _mirror(settings: "Settings", name: str) -> "RunReport":
     url = settings.database.url.get_secret_value()
     realm = package.issuer.rsplit("/", 1)[-1]
     async with (
-        open_database(url, pool_size=settings.database.pool_size) as database,
+        open_database(url, pool_size=settings.database.pool_size, longest=settings.database.timeout) as database,
         open_admin(package.issuer, package.sync, settings.http) as admin,
     ):
         async with database.reading() as db:

@@ -3,12 +3,12 @@
     BridgeError
     ├── ConfigurationError          a setting is wrong or missing (exit status 2)
     ├── RequestRefused              the visitor's request cannot be honoured as it stands
-    │   ├── UnknownPackage  DuplicatedParameter  ReturnToRefused  FormRefused  NotSignedIn
+    │   ├── UnknownPackage  DuplicatedParameter  ReturnToRefused  HintRefused  FormRefused  UnsupportedForm  NotSignedIn
     ├── SignInRefused               a sign-in ends here
     │   ├── StateUnknown  StateExpired  StateOfOtherPackage  OtherBrowser  CookiesRefused  TooManyWaiting
-    │   ├── AnswerRefused  AuthorizationFailed  SignInInterrupted
+    │   ├── AnswerRefused  AuthorizationFailed  LoginTimedOut  SignInInterrupted
     │   ├── TokenResponseRefused  IdTokenRefused
-    │   └── UserDisabled  IdentityConflict  UsernameRefused
+    │   └── UserDisabled  IdentityConflict  UsernameRefused  UsernameMissing
     ├── KeycloakError
     │   ├── KeycloakUnavailable     nothing was sent, or a read may be repeated
     │   ├── OutcomeUnknown          something was sent and the answer is lost: never repeat it
@@ -41,7 +41,7 @@ class BridgeError(Exception):
         evidence: Mapping[str, object] | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """Take the three texts; `retry_after` is in seconds."""
+        """Take the texts; `retry_after` is in seconds."""
         self.message = message or " ".join((type(self).__doc__ or self.code).split())
         self.hint = hint
         self.evidence = dict(evidence or {})
@@ -79,6 +79,12 @@ class ReturnToRefused(RequestRefused):
     """The address to return to is not one that this sign-in may send you to."""
 
     code = "return_to_refused"
+
+
+class HintRefused(RequestRefused):
+    """The sign-in was asked for in a way that cannot be honoured."""
+
+    code = "hint_refused"
 
 
 class FormRefused(RequestRefused):
@@ -127,9 +133,7 @@ class OtherBrowser(SignInRefused):
 
 
 class CookiesRefused(SignInRefused):
-    """Your browser did not keep the cookie of this sign-in. Please allow cookies for this site and start again; if
-    you followed a link from another browser, start again in this one.
-    """
+    """Your browser did not keep the cookie of this sign-in. Please allow cookies for this site and start again."""
 
     code = "cookies_refused"
 
@@ -152,6 +156,12 @@ class AuthorizationFailed(SignInRefused):
 
     code = "authorization_failed"
     status = 403
+
+
+class LoginTimedOut(AuthorizationFailed):
+    """The sign-in service waited too long for you. Please start again from your application."""
+
+    code = "login_timed_out"
 
 
 class SignInInterrupted(SignInRefused):
@@ -194,6 +204,19 @@ class UsernameRefused(SignInRefused):
 
     code = "username_refused"
     status = 409
+
+
+class UsernameMissing(UsernameRefused):
+    """The sign-in service did not tell a user name that can be used here. Please ask your administrator."""
+
+    code = "username_missing"
+
+
+class UnsupportedForm(RequestRefused):
+    """This address takes the form of its own page only."""
+
+    code = "unsupported_form"
+    status = 415
 
 
 class KeycloakError(BridgeError):

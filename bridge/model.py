@@ -131,6 +131,9 @@ class PendingLogin:
     return_to: str
     created_at: datetime
     expires_at: datetime
+    prompt: str | None = None
+    login_hint: str | None = None
+    ui_locales: str | None = None
     max_age: int | None = None
     restarted: bool = False
     claim_id: str | None = None

@@ -97,7 +97,7 @@ class Sweep:
 
 async def sweep(job: Job, clients: Sequence[KeycloakClient]) -> None:
     """Run one sweep; why it is not complete, if it is not, stands in `job.incomplete`."""
-    async with job.database.reading() as db:
+    async with job.database.reading(patient=True) as db:
         noted = await mirrored_users.note_versions(db, issuer=job.issuer, package=job.package)
     await pages.check_users_visible(job.admin)
     codes, conflicts = group_codes(await pages.fetch_groups(job.admin))

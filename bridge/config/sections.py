@@ -40,6 +40,7 @@ class DatabaseSettings(Section):
         examples=['url = "postgresql://bridge@db.example.com/sso"'],
     )
     pool_size: int = Field(default=15, ge=1, le=200, examples=["pool_size = 15"])
+    timeout: Duration = Field(default=timedelta(seconds=30), examples=['timeout = "30s"'])
 
 
 class SealingSettings(Section):

@@ -7,6 +7,7 @@ One after the other, so that the findings read like a story; what stands on some
 """
 
 import json
+import time
 from datetime import UTC, datetime
 
 from bridge.config import PackageSettings, Settings
@@ -76,7 +77,9 @@ async def _check_package(settings: Settings, name: str, *, package: PackageSetti
     section, realm = f"packages.{name}", wanted.realm
     async with open_http(settings.http) as http:
         try:
-            metadata = await Provider(http, package, settings.http, now=_utc_now).fetch_metadata()
+            metadata = await Provider(
+                http, package, settings.http, now=_utc_now, elapsed=time.monotonic
+            ).fetch_metadata()
         except KeycloakError as error:
             return [_report_discovery(error, section)]
         endpoint = TokenEndpoint(http, metadata.token_endpoint, settings.http.total_timeout)

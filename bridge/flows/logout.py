@@ -68,7 +68,9 @@ async def _end(rp: RelyingParty, credential: str) -> tuple[str, str | None] | No
             return None
         session, user = found
         sealed = await keycloak_grants.find_sealed_id_token(db, session.session_id)
-        await end_session(db, session, reason="logout", invalidated_by=user.username, now=now)
+        # What another tab opened with the same session of Keycloak ends too: its callback must not bring anybody back.
+        for one in await user_sessions.get_sessions_of_sid(db, session, now=now):
+            await end_session(db, one, reason="logout", invalidated_by=user.username, now=now)
         return session.session_id, sealed
 
     return await rp.database.write(step)

@@ -27,7 +27,7 @@ def check_return_to(value: str, *, public_url: str, allowed: Sequence[str]) -> s
     """
     refused = ReturnToRefused(
         hint="Add the origin and path to return_to of the package, for example https://shop.example.com/.",
-        evidence={"return_to": value[:200]},
+        evidence={"return_to": re.split("[?#]", value)[0][:200]},
     )
     if len(value) > LONGEST or not PRINTABLE.fullmatch(value) or "\\" in value:
         raise refused

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from bridge.config import PackageSettings
 from bridge.config.sections import SessionPolicy
-from bridge.errors import NotSignedIn, SignInInterrupted, UsernameRefused
+from bridge.errors import NotSignedIn, SignInInterrupted, UsernameMissing
 from bridge.flows.outcomes import Outcomes
 from bridge.keycloak.provider import Provider
 from bridge.model import (
@@ -106,7 +106,7 @@ async def open_session(rp: RelyingParty, sign_in: VerifiedSignIn) -> OpenedSessi
     that Keycloak no longer has, that row steps aside (a person re-created under an old name is a new person).
 
     Raises:
-        UserDisabled, IdentityConflict, UsernameRefused: the person may not sign in.
+        UserDisabled, IdentityConflict, UsernameRefused, UsernameMissing: the person may not sign in.
         SignInInterrupted: the claim's deadline has passed; whoever waited was told that the login failed.
         StorageError: nothing was written.
     """
@@ -153,7 +153,8 @@ async def end_session(db: Db, session: UserSession, *, reason: str, invalidated_
     )
     await session_credentials.delete_of_session(db, session.session_id)
     await keycloak_grants.delete_of_session(db, session.session_id)
-    identity = Identity(session.issuer or "", session.sub or "", session.package)
+    known = session.issuer is not None and session.sub is not None
+    identity = Identity(str(session.issuer), str(session.sub), session.package) if known else None
     entry = SecurityEvent(
         "session_ended",
         session.package,
@@ -170,10 +171,7 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
     claims, now = sign_in.claims, rp.now()
     username = claims.text("preferred_username")
     if username is None:
-        raise UsernameRefused(
-            "The sign-in service did not tell your user name. Please ask your administrator.",
-            hint='The claim preferred_username is missing: add the scope "profile" to the package.',
-        )
+        raise UsernameMissing(hint='The claim preferred_username is missing: add the scope "profile" to the package.')
     verified = claims.claims.get("email_verified")
     profile = Profile(
         username=username,
@@ -181,10 +179,8 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
         email_verified=verified if isinstance(verified, bool) else None,
         first_name=claims.text("given_name"),
         last_name=claims.text("family_name"),
-        display_name=claims.text("name"),
+        display_name=claims.text("name", longest=512),
     )
-    # Authenticated before this login began: Keycloak only recognised the browser.
-    is_sso = claims.auth_time is not None and claims.auth_time < sign_in.login.created_at.replace(microsecond=0)
     opened = NewSession(
         session_id=secrets.token_hex(32),
         credential_digest=digest(credential),
@@ -194,7 +190,7 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
         sid=claims.sid,
         auth_time=claims.auth_time,
         acr=claims.acr,
-        login_method=LoginMethod.SSO if is_sso else None,
+        login_method=LoginMethod.SSO if _is_sso(sign_in, now) else None,
         oauth_state_id=sign_in.login.state_digest,
         ip_address=sign_in.client.ip_address,
         user_agent=sign_in.client.user_agent,
@@ -202,6 +198,15 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
         expires_at=now + rp.policy.lifetime,
     )
     return opened, profile
+
+
+def _is_sso(sign_in: VerifiedSignIn, now: datetime) -> bool:
+    """Whether the person had authenticated before this login began, so that Keycloak only recognised the browser.
+
+    Durations are compared, each by one clock: Keycloak's may differ from ours. Its times are whole seconds.
+    """
+    auth_time, issued = sign_in.claims.auth_time, sign_in.claims.issued_at
+    return auth_time is not None and issued - auth_time > now - sign_in.login.created_at + timedelta(seconds=1)
 
 
 async def _write(rp: RelyingParty, db: Db, sign_in: VerifiedSignIn, *, opened: NewSession) -> None:

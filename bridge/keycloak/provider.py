@@ -7,7 +7,7 @@ import httpx
 
 from bridge.config import HttpSettings, PackageSettings
 from bridge.errors import KeycloakAnswerInvalid, KeycloakUnavailable, OutcomeUnknown
-from bridge.keycloak.documents import KeptDocument
+from bridge.keycloak.documents import Elapsed, KeptDocument
 from bridge.keycloak.http import fetch_json, post_form_once
 from bridge.model import KeycloakTokens
 from bridge.oidc.authorization import CheckedCode
@@ -38,14 +38,15 @@ class Provider:
         limits: HttpSettings,
         *,
         now: Callable[[], datetime],
+        elapsed: Elapsed,
     ) -> None:
-        """Take the shared client, the package's settings, the limits of calls and the clock."""
+        """Take the shared client, the package's settings, the limits of calls and the two clocks."""
         self._http = http
         self._package = package
         self._total = limits.total_timeout
         self._now = now
-        self._metadata = KeptDocument(self._fetch_new_metadata, now=now)
-        self._keys = KeptDocument(self._fetch_new_keys, now=now)
+        self._metadata = KeptDocument(self._fetch_new_metadata, life=METADATA_LIFE, elapsed=elapsed)
+        self._keys = KeptDocument(self._fetch_new_keys, life=KEYS_LIFE, elapsed=elapsed)
 
     async def fetch_metadata(self) -> ProviderMetadata:
         """Return the checked discovery document, at most ten minutes old while Keycloak can be reached.
@@ -54,7 +55,7 @@ class Provider:
             KeycloakUnavailable: it cannot be had and none is known yet.
             KeycloakAnswerInvalid: it is not one of this issuer.
         """
-        return await self._metadata.get(older_than=METADATA_LIFE)
+        return await self._metadata.get()
 
     async def exchange_code(self, code: CheckedCode, *, redirect_uri: str, code_verifier: str) -> KeycloakTokens:
         """Exchange a code, sending it exactly once: Keycloak answers a second time by ending the first one's tokens.
@@ -84,7 +85,7 @@ class Provider:
             KeycloakAnswerInvalid: as `fetch_metadata`.
         """
         metadata = await self.fetch_metadata()
-        await self._keys.get(older_than=KEYS_LIFE)
+        await self._keys.get()
         return metadata
 
     async def verify_id_token(self, tokens: KeycloakTokens, expected: Expected) -> IdTokenClaims:
@@ -94,11 +95,11 @@ class Provider:
             IdTokenRefused: see `bridge.oidc.id_token`.
             KeycloakUnavailable: the keys cannot be had.
         """
-        keys = await self._keys.get(older_than=KEYS_LIFE)
+        keys = await self._keys.get()
         try:
             return self._verify(tokens, expected, keys)
         except UnknownKey:
-            return self._verify(tokens, expected, await self._keys.get(older_than=KEYS_PAUSE))
+            return self._verify(tokens, expected, await self._keys.get_newer(pause=KEYS_PAUSE))
 
     def _verify(self, tokens: KeycloakTokens, expected: Expected, keys: SigningKeys) -> IdTokenClaims:
         return verify_id_token(tokens.id_token, expected, keys=keys, access_token=tokens.access_token, now=self._now())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from authlib.common.urls import add_params_to_uri
 
-from bridge.errors import AnswerRefused, AuthorizationFailed, DuplicatedParameter
+from bridge.errors import AnswerRefused, AuthorizationFailed, DuplicatedParameter, LoginTimedOut
 from bridge.oidc import pkce
 from bridge.oidc.metadata import ProviderMetadata
 
@@ -88,6 +88,7 @@ def check_authorization_answer(parameters: Mapping[str, str], metadata: Provider
 
     Raises:
         AnswerRefused: another issuer answered, or the answer has neither code nor error. The sign-in stays pending.
+        LoginTimedOut: the person took too long there; a new start helps.
         AuthorizationFailed: the provider says that the sign-in ended without success.
     """
     found = parameters.get("iss")
@@ -95,7 +96,8 @@ def check_authorization_answer(parameters: Mapping[str, str], metadata: Provider
         raise AnswerRefused(evidence={"expected_iss": metadata.issuer, "found_iss": found})
     error = parameters.get("error")
     if error:
-        raise AuthorizationFailed(
+        kind = LoginTimedOut if _is_transient(parameters) else AuthorizationFailed
+        raise kind(
             _explain(error),
             evidence={"error": error, "error_description": parameters.get("error_description")},
         )
@@ -105,7 +107,7 @@ def check_authorization_answer(parameters: Mapping[str, str], metadata: Provider
     return CheckedCode(code)
 
 
-def is_transient(parameters: Mapping[str, str]) -> bool:
+def _is_transient(parameters: Mapping[str, str]) -> bool:
     """Whether an error answer only means that the person took too long at Keycloak, so that a new start helps."""
     description = parameters.get("error_description") or ""
     return parameters.get("error") in TRANSIENT_ERRORS or description == "authentication_expired"

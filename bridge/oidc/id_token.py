@@ -5,11 +5,12 @@ library has the same default.
 """
 
 import hmac
+import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256, sha384, sha512
+from hashlib import sha256
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -23,8 +24,8 @@ ALGORITHMS: Sequence[str] = ("RS256", "PS256", "ES256")
 LEEWAY_SECONDS = 60
 OLDEST_IAT_SECONDS = 600
 LONGEST_SUB = 255
+LONGEST_TEXT = 255
 KEY_HEADERS = ("jwk", "jku", "x5u", "x5c", "crit", "b64")
-HASHES = {"256": sha256, "384": sha384, "512": sha512}
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,17 @@ class IdTokenClaims:
 
     sub: str
     sid: str | None
+    issued_at: datetime
     auth_time: datetime | None
     acr: str | None
     claims: Mapping[str, object]
 
-    def text(self, name: str) -> str | None:
-        """Return a claim that is a text of at least one character, else None (absent means unknown)."""
-        value = self.claims.get(name)
-        return value if isinstance(value, str) and value else None
+    def text(self, name: str, *, longest: int = LONGEST_TEXT) -> str | None:
+        """Return a claim that is a text of 1 to `longest` characters without controls, else None.
+
+        None means unknown: what cannot be kept whole is not kept, and nothing is ever cut to fit.
+        """
+        return _usable(self.claims.get(name), longest)
 
 
 @dataclass(frozen=True)
@@ -62,31 +66,38 @@ def verify_id_token(
         UnknownKey: the key is not among `keys`; they may be outdated.
         IdTokenRefused: anything else is wrong. The evidence names the claim, what was expected and found.
     """
-    algorithm, claims = _verify_signature(id_token, keys)
+    claims = _verify_signature(id_token, keys)
     _check_audience(claims, expected)
     _check_times(claims, now)
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(_bytes(nonce), _bytes(expected.nonce)):
         raise _refused("nonce", "the one of this sign-in", "missing" if nonce is None else "another")
-    _check_at_hash(claims, access_token, algorithm)
+    _check_at_hash(claims, access_token)
     sub = claims.get("sub")
     if not isinstance(sub, str) or not 0 < len(sub) <= LONGEST_SUB or not sub.isprintable():
         raise _refused("sub", "1 to 255 printable characters", sub)
-    sid, acr = claims.get("sid"), claims.get("acr")
     return IdTokenClaims(
         sub=sub,
-        sid=sid if isinstance(sid, str) and 0 < len(sid) <= LONGEST_SUB else None,
+        sid=_usable(claims.get("sid"), LONGEST_TEXT),
+        issued_at=datetime.fromtimestamp(_numeric_date(claims, "iat"), tz=UTC),
         auth_time=_check_auth_time(claims, expected.max_age, now),
-        acr=acr if isinstance(acr, str) else None,
+        acr=_usable(claims.get("acr"), LONGEST_TEXT),
         claims=claims,
     )
 
 
-def _verify_signature(id_token: str, keys: SigningKeys) -> tuple[str, Mapping[str, object]]:
+def _usable(value: object, longest: int) -> str | None:
+    """Return a text that every database takes: no control characters, no half surrogates."""
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        return None
+    return None if any(unicodedata.category(char) in ("Cc", "Cs") for char in value) else value
+
+
+def _verify_signature(id_token: str, keys: SigningKeys) -> Mapping[str, object]:
     try:
         header = jws.extract_compact(id_token.encode()).headers()
         algorithm = header.get("alg")
-    except (JoseError, ValueError, AttributeError) as error:  # the last: the header is JSON, but no object
+    except (JoseError, ValueError, AttributeError, RecursionError) as error:  # no JSON object, or one without end
         raise IdTokenRefused(evidence={"id_token": "unreadable", "reason": type(error).__name__}) from None
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _refused("alg", list(ALGORITHMS), algorithm)
@@ -102,7 +113,7 @@ def _verify_signature(id_token: str, keys: SigningKeys) -> tuple[str, Mapping[st
         token = jwt.decode(id_token, key, algorithms=[algorithm])
     except (JoseError, ValueError, RecursionError) as error:  # the last: arrays in arrays without end
         raise IdTokenRefused(evidence={"signature": type(error).__name__}) from None
-    return algorithm, token.claims
+    return token.claims
 
 
 def _check_audience(claims: Mapping[str, object], expected: Expected) -> None:
@@ -151,11 +162,11 @@ def _check_auth_time(claims: Mapping[str, object], max_age: int | None, now: dat
     return datetime.fromtimestamp(seconds, tz=UTC)
 
 
-def _check_at_hash(claims: Mapping[str, object], access_token: str, algorithm: str) -> None:
-    """When present, at_hash is the left half of the access token's hash (Core 3.1.3.8)."""
+def _check_at_hash(claims: Mapping[str, object], access_token: str) -> None:
+    """When present, at_hash is the left half of the access token's hash (Core 3.1.3.8); ALGORITHMS all end with 256."""
     if "at_hash" not in claims:
         return
-    hashed = HASHES[algorithm[-3:]](_bytes(access_token)).digest()
+    hashed = sha256(_bytes(access_token)).digest()
     expected = urlsafe_b64encode(hashed[: len(hashed) // 2]).rstrip(b"=").decode()
     found = claims["at_hash"]
     if not isinstance(found, str) or not hmac.compare_digest(_bytes(found), _bytes(expected)):

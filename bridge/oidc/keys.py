@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from bridge.errors import IdTokenRefused, KeycloakAnswerInvalid
 
 MOST_KEYS = 100
-KINDS: dict[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+KINDS: dict[str, type[RSAKey] | type[ECKey]] = {"RSA": RSAKey, "EC": ECKey}
 """Only asymmetric kinds: an `oct` key in a JWKS would let anybody who reads it sign (ASVS 9.1.2)."""
 
-TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 
-SigningKey = RSAKey | ECKey | OKPKey
+SigningKey = RSAKey | ECKey
 
 
 class UnknownKey(IdTokenRefused):

@@ -17,7 +17,6 @@ class ProviderMetadata:
     token_endpoint: str
     jwks_uri: str
     end_session_endpoint: str | None
-    revocation_endpoint: str | None
     iss_parameter_supported: bool
 
 
@@ -55,7 +54,6 @@ def check_metadata(document: object, *, issuer: str) -> ProviderMetadata:
         token_endpoint=_endpoint(document, "token_endpoint", issuer),
         jwks_uri=_endpoint(document, "jwks_uri", issuer),
         end_session_endpoint=_endpoint(document, "end_session_endpoint", issuer, optional=True) or None,
-        revocation_endpoint=_endpoint(document, "revocation_endpoint", issuer, optional=True) or None,
         iss_parameter_supported=document.get("authorization_response_iss_parameter_supported") is True,
     )
 

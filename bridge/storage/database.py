@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Dialect, event, make_url, text
@@ -24,7 +25,10 @@ Db = AsyncConnection
 T = TypeVar("T")
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy"}
+ALIASES = {"mariadb": "mysql", "postgres": "postgresql"}
 ATTEMPTS = 4
+LONGEST = timedelta(seconds=30)
+"""A transaction that takes longer is given up: a database that hangs must not hang everybody who waits."""
 SQLITE_BUSY_SECONDS = 20
 LOST_RACES = {"40P01", "40001", 1213, 1205}
 """Deadlock and serialization failure of PostgreSQL (SQLSTATE), deadlock and lock time-out of MariaDB."""
@@ -39,28 +43,29 @@ class RowClash(StorageError):
 class Database:
     """An engine and the rule how transactions begin."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Take an engine; `open_database` makes one."""
+    def __init__(self, engine: AsyncEngine, *, longest: timedelta = LONGEST) -> None:
+        """Take an engine and how long a transaction may take; `open_database` makes one."""
         self._engine = engine
+        self._longest = longest.total_seconds()
         self.dialect: Dialect = engine.dialect
         # SQLite has one writer and its busy handler is not fair: queueing here lets nobody starve.
         self._writers = asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Db]:
-        """Give a connection for reading; nothing is committed.
+    async def reading(self, *, patient: bool = False) -> AsyncIterator[Db]:
+        """Give a connection for reading; nothing is committed. A `patient` reader of a whole table may take its time.
 
         Raises:
-            DatabaseUnavailable: the database cannot be reached.
+            DatabaseUnavailable: the database cannot be reached, or hangs.
         """
         with _translated():
-            async with self._engine.connect() as db:
+            async with asyncio.timeout(None if patient else self._longest), self._engine.connect() as db:
                 yield db
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Db]:
         with _translated():
-            async with self._writers, self._engine.connect() as connection:
+            async with asyncio.timeout(self._longest), self._writers, self._engine.connect() as connection:
                 db = await connection.execution_options(begin_immediate=True)
                 async with db.begin():
                     yield db
@@ -91,11 +96,17 @@ class _translated:  # noqa: N801 - reads as a phrase: with translated
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, DBAPIError | PoolTimeout | OSError) or isinstance(error, DataError | ProgrammingError):
-            return  # not the database's state but a mistake of ours, which must not look like an outage
+        if not isinstance(error, DBAPIError | PoolTimeout | OSError) or _is_our_mistake(error):
+            return
         if isinstance(error, IntegrityError) or _is_lost_race(error):
             raise RowClash(evidence={"reason": _reason(error)}) from error
         raise DatabaseUnavailable(evidence={"reason": _reason(error)}, retry_after=5) from error
+
+
+def _is_our_mistake(error: BaseException) -> bool:
+    """Whether a statement or a value was wrong, which must not look like an outage (SQLSTATE classes 22 and 42)."""
+    state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+    return isinstance(error, DataError | ProgrammingError) or state[:2] in ("22", "42")
 
 
 def _is_lost_race(error: BaseException) -> bool:
@@ -122,8 +133,8 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise ConfigurationError("The setting database.url is no database address.", hint=hint) from None
-    kind = parsed.drivername.split("+")[0].replace("mariadb", "mysql").replace("postgres", "postgresql")
-    kind = kind.replace("postgresqlql", "postgresql")
+    kind = parsed.drivername.split("+")[0]
+    kind = ALIASES.get(kind, kind)
     if kind not in DRIVERS:
         raise ConfigurationError(f"The setting database.url names {kind}, which is not supported.", hint=hint)
     return parsed.set(drivername=DRIVERS[kind])
@@ -149,11 +160,11 @@ def build_engine(url: str, *, pool_size: int = 15) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, pool_size: int = 15) -> AsyncIterator[Database]:
+async def open_database(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST) -> AsyncIterator[Database]:
     """Open the engine for a `database.url`; it connects when first used, and is closed on leaving."""
     engine = build_engine(url, pool_size=pool_size)
     try:
-        yield Database(engine)
+        yield Database(engine, longest=longest)
     finally:
         await engine.dispose()
 

@@ -12,6 +12,8 @@ from bridge.storage.database import Db
 from bridge.storage.tables import security_event
 from bridge.telemetry import REQUEST_ID
 
+LONGEST_TEXT = 300
+
 
 @dataclass(frozen=True)
 class SecurityEvent:
@@ -24,6 +26,11 @@ class SecurityEvent:
     session_id: str | None = None
     ip_address: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+def _bounded(evidence: Mapping[str, object]) -> dict[str, object]:
+    """Cut texts: part of the evidence is what a visitor's address held."""
+    return {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in evidence.items()}
 
 
 async def append(db: Db, entry: SecurityEvent, *, now: datetime) -> None:
@@ -39,6 +46,6 @@ async def append(db: Db, entry: SecurityEvent, *, now: datetime) -> None:
             session_id=entry.session_id,
             ip_address=entry.ip_address,
             request_id=REQUEST_ID.get(),
-            evidence=json.dumps(dict(entry.evidence), default=str) if entry.evidence else None,
+            evidence=json.dumps(_bounded(entry.evidence), default=str) if entry.evidence else None,
         )
     )

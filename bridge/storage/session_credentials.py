@@ -1,6 +1,6 @@
 """Credentials of sessions, as digests: the only table that authenticates anybody."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, literal, select
 
@@ -10,6 +10,7 @@ from bridge.storage.tables import session_credential, sys_usersession
 from bridge.storage.tables.columns import UtcDateTime
 
 COOKIE = "cookie"
+KEEP_EXPIRED = timedelta(days=1)
 
 
 async def add_cookie(db: Db, opened: NewSession) -> None:
@@ -46,5 +47,5 @@ async def delete_of_session(db: Db, session_id: str) -> None:
 
 
 async def delete_expired(db: Db, *, now: datetime) -> None:
-    """Delete credentials past their end."""
-    await db.execute(delete(session_credential).where(session_credential.c.expires_at < now))
+    """Delete credentials a day past their end: a clock that is wrong for a while must not take living ones away."""
+    await db.execute(delete(session_credential).where(session_credential.c.expires_at < now - KEEP_EXPIRED))

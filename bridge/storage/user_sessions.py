@@ -55,7 +55,8 @@ async def get_active_session(
 ) -> tuple[UserSession, User] | None:
     """Return the living session a credential opens, with its active user; None when there is none.
 
-    One query: credential, session and user must all be alive at `now`, and of this package.
+    Credential, session and user must all be alive at `now`, and of this package. The user is found by identity, not by
+    name: a namesake who came later is somebody else.
     """
     s, k, u = sys_usersession.c, session_credential.c, sys_user.c
     query = (
@@ -66,12 +67,19 @@ async def get_active_session(
     row = (await db.execute(query)).one_or_none()
     if row is None:
         return None
-    of_user = select(sys_user).where(u.User == row.User, u.Package == row.Package, u.Active == True)  # noqa: E712 - SQL
-    user = (await db.execute(of_user)).one_or_none()
-    # A session belongs to an identity: a namesake who came later is somebody else.
-    if user is None or (user.Issuer, user.Sub) != (row.Issuer, row.Sub):
-        return None
-    return _to_model(row), to_user(user)
+    identity = (u.Issuer == row.Issuer, u.Sub == row.Sub, u.Package == row.Package)
+    user = (await db.execute(select(sys_user).where(*identity, u.Active == True))).one_or_none()  # noqa: E712 - SQL
+    return (_to_model(row), to_user(user)) if user else None
+
+
+async def get_sessions_of_sid(db: Db, session: UserSession, *, now: datetime) -> list[UserSession]:
+    """Return the living web sessions of the bridge that share a session's `sid` at Keycloak, itself among them."""
+    s = sys_usersession.c
+    if session.sid is None:
+        return [session]
+    shared = (s.Issuer == session.issuer, s.Sid == session.sid, s.Package == session.package)
+    ours = (s.Origin == Origin.BRIDGE, s.SessionType == session.session_type, *_alive(now))
+    return [_to_model(row) for row in await db.execute(select(sys_usersession).where(*shared, *ours))]
 
 
 async def get_user_sessions(db: Db, username: str, *, package: str, now: datetime) -> list[UserSession]:

@@ -1,6 +1,7 @@
 """Composition root of the web service: opens what must be closed, builds what requests need, mounts the routes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from bridge.flows.cleanup import delete_old_logins
 from bridge.flows.outcomes import Outcomes
 from bridge.flows.session import Clock, RelyingParty
 from bridge.keycloak.admin import open_admin, segment
+from bridge.keycloak.documents import Elapsed
 from bridge.keycloak.http import open_http
 from bridge.keycloak.provider import Provider
 from bridge.sealing import Sealer
@@ -30,6 +32,7 @@ from bridge.web.routes import livez, login, logout, me
 
 log = get_logger()
 TEMPLATES = Path(__file__).parent / "templates"
+LARGEST_FORM = 64 * 1024
 CLEANUP_EVERY = timedelta(minutes=10)
 WRITING_TIME = timedelta(seconds=15)
 """What a login may take beyond the exchange: verification, a look at the Admin API, the transaction."""
@@ -46,7 +49,9 @@ def utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, clock: Clock = utc_now, elapsed: Elapsed = time.monotonic
+) -> FastAPI:
     """Build the application; without settings they are loaded as the command line does (for several workers).
 
     Raises:
@@ -56,7 +61,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        async with open_bridge(found, clock=clock) as bridge:
+        async with open_bridge(found, clock=clock, elapsed=elapsed) as bridge:
             yield State(bridge=bridge)
 
     # FastAPI's own tracing would write the callback's query, and with it the code, into spans.
@@ -66,6 +71,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # Starlette would build those redirects from the Host header, with the code in them.
+        redirect_slashes=False,
+        max_body_size=LARGEST_FORM,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     error_handlers.install(app)
@@ -73,20 +81,22 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         app.include_router(route.router)
     app.add_middleware(
         EveryRequest,
-        form_action=tuple(sorted({_origin(package.issuer) for package in found.packages.values()})),
+        form_action=_list_origins(found),
         is_https=found.public_url.startswith("https:"),
     )
     return app
 
 
 @asynccontextmanager
-async def open_bridge(settings: Settings, *, clock: Clock) -> AsyncIterator[Bridge]:
+async def open_bridge(settings: Settings, *, clock: Clock, elapsed: Elapsed) -> AsyncIterator[Bridge]:
     """Open database and HTTP client, and build the relying party of each package."""
     async with AsyncExitStack() as stack:
         url = settings.database.url.get_secret_value()
-        database = await stack.enter_async_context(open_database(url, pool_size=settings.database.pool_size))
+        database = await stack.enter_async_context(
+            open_database(url, pool_size=settings.database.pool_size, longest=settings.database.timeout)
+        )
         http = await stack.enter_async_context(open_http(settings.http))
-        build = _RelyingParties(settings, database, http, clock)
+        build = _RelyingParties(settings, database, http, clock=clock, elapsed=elapsed)
         await stack.enter_async_context(_cleaning_up(database, clock))
         yield Bridge(
             settings=settings,
@@ -122,8 +132,11 @@ async def _cleaning_up(database: Database, clock: Clock) -> AsyncIterator[None]:
 class _RelyingParties:
     """Builds relying parties on the shared database and client."""
 
-    def __init__(self, settings: Settings, database: Database, http: httpx.AsyncClient, clock: Clock) -> None:
-        self._settings, self._database, self._http, self._clock = settings, database, http, clock
+    def __init__(
+        self, settings: Settings, database: Database, http: httpx.AsyncClient, *, clock: Clock, elapsed: Elapsed
+    ) -> None:
+        self._settings, self._database, self._http = settings, database, http
+        self._clock, self._elapsed = clock, elapsed
         self._sealer = Sealer([decode_key(key.get_secret_value()) for key in settings.sealing.keys])
         self._outcomes = Outcomes(database, now=clock)
 
@@ -135,7 +148,7 @@ class _RelyingParties:
             public_url=settings.public_url,
             policy=settings.policy.web,
             claim_life=settings.http.total_timeout + WRITING_TIME,
-            provider=Provider(self._http, package, settings.http, now=self._clock),
+            provider=Provider(self._http, package, settings.http, now=self._clock, elapsed=self._elapsed),
             database=self._database,
             sealer=self._sealer,
             outcomes=self._outcomes,
@@ -157,6 +170,8 @@ class _RelyingParties:
         return is_user_gone
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _list_origins(settings: Settings) -> tuple[str, ...]:
+    """Return where the sign-out form leads: to Keycloak, and from there to an application."""
+    packages = settings.packages.values()
+    addresses = [*(package.issuer for package in packages), *(one for package in packages for one in package.return_to)]
+    return tuple(sorted({f"{urlsplit(address).scheme}://{urlsplit(address).netloc}" for address in addresses}))

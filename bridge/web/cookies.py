@@ -23,6 +23,7 @@ LOGIN_PREFIX = "__Host-kb_login_"
 LOGOUT_PREFIX = "__Host-kb_logout_"
 OURS = "__Host-kb"
 MOST_PENDING = 5
+MOST_DELETIONS = 20
 PENDING_LIFE = timedelta(hours=24)
 """A day, like the digests of consumed states: a late duplicate is still recognised as this browser's."""
 LOGOUT_LIFE = timedelta(minutes=10)
@@ -88,7 +89,7 @@ def set_binding(request: Request, response: Response, *, state_digest: str, bind
         if match is not None:
             pending[name] = int(match[1])
     surplus = len(pending) + 1 - MOST_PENDING
-    for name in sorted(pending, key=lambda name: pending[name])[: max(surplus, 0)]:
+    for name in sorted(pending, key=lambda name: pending[name])[: min(max(surplus, 0), MOST_DELETIONS)]:
         _set(response, name, "", max_age=0)
     value = f"{int(now.timestamp())}.{binding}"
     _set(response, _login_name(state_digest), value, max_age=int(PENDING_LIFE.total_seconds()))

@@ -1,5 +1,7 @@
 """The one place that turns an error into an answer: a page for people, JSON for programs, evidence for the log."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -12,7 +14,7 @@ from bridge.web.dependencies import get_bridge
 
 log = get_logger()
 
-TITLES = {401: "Please sign in", 404: "Not found", 405: "Not possible here", 503: "Please try again"}
+TITLES = {401: "Please sign in", 404: "Not found", 405: "Not possible here", 413: "Too much", 503: "Please try again"}
 SERVER_FAULT = 500
 
 
@@ -33,12 +35,17 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def render_error(request: Request, error: BridgeError, *, status: int | None = None) -> Response:
+def render_error(
+    request: Request, error: BridgeError, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """Log an error with its evidence and answer with what its reader may know."""
     number = status or error.status
     write = log.error if number >= SERVER_FAULT else log.warning
     write("refused", error=error.code, status=number, path=request.url.path, hint=error.hint, evidence=error.evidence)
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    # The address of a callback holds a code, and nothing on this page needs to know where it was.
+    headers = {"Referrer-Policy": "no-referrer", **(headers or {})}
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
     request_id = REQUEST_ID.get()
     if not wants_page(request):
         body = {"error": error.code, "message": error.message, "request_id": request_id}
@@ -69,7 +76,7 @@ def _start_again(request: Request, error: BridgeError) -> str | None:
 
 
 def install(app: FastAPI) -> None:
-    """Make `render_error` answer for every exception there is."""
+    """Make `render_error` answer for every error a route raises; what else happens ends in `EveryRequest`."""
 
     async def render_ours(request: Request, error: Exception) -> Response:
         return render_error(request, error if isinstance(error, BridgeError) else BridgeError())
@@ -77,16 +84,12 @@ def install(app: FastAPI) -> None:
     async def render_http(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else SERVER_FAULT
         kind = {404: NotHere, 405: MethodRefused}.get(status, RequestRefused)
-        return render_error(request, kind(), status=status)
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return render_error(request, kind(), status=status, headers=headers)
 
     async def render_unreadable(request: Request, _error: Exception) -> Response:
         return render_error(request, RequestRefused())
 
-    async def render_unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected_error", path=request.url.path, exc_info=error)
-        return render_error(request, BridgeError())
-
     app.add_exception_handler(BridgeError, render_ours)
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(RequestValidationError, render_unreadable)
-    app.add_exception_handler(Exception, render_unexpected)

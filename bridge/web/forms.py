@@ -21,18 +21,23 @@ def build_form_token(credential: str) -> str:
     return hmac.new(credential.encode(), LABEL, sha256).hexdigest()
 
 
-def check_form(request: Request, rp: RelyingParty, *, credential: str, form_token: str) -> None:
-    """Check that a form was made for this session and sent from a page of ours or of an application of the package.
+def check_form_token(credential: str, form_token: str) -> None:
+    """Check that a form was made for this session.
 
     Raises:
-        FormRefused: the token is another one, or the page that sent it is foreign.
+        FormRefused: the token is another one.
     """
-    _check_origin(request, rp)
-    if not hmac.compare_digest(build_form_token(credential).encode(), form_token.encode()):
+    found = form_token.encode(errors="surrogatepass")
+    if not hmac.compare_digest(build_form_token(credential).encode(), found):
         raise FormRefused(evidence={"form_token": "another"})
 
 
-def _check_origin(request: Request, rp: RelyingParty) -> None:
+def check_origin(request: Request, rp: RelyingParty) -> None:
+    """Check that a form was sent from a page of ours or of an application of the package.
+
+    Raises:
+        FormRefused: the page that sent it is foreign.
+    """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site == "same-origin":
         return

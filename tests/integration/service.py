@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.offset = timedelta()
+        self.passed = 0.0
 
     def __call__(self) -> datetime:
         return datetime.now(tz=UTC) + self.offset
@@ -34,6 +36,15 @@ class Clock:
     def advance(self, **by: float) -> None:
         """Move on, as in `advance(seconds=90)`."""
         self.offset += timedelta(**by)
+        self.passed += timedelta(**by).total_seconds()
+
+    def jump(self, **by: float) -> None:
+        """Set the clock wrong, or right again: no time passes."""
+        self.offset += timedelta(**by)
+
+    def elapsed(self) -> float:
+        """Return what a clock that never jumps says, in seconds."""
+        return time.monotonic() + self.passed
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,11 @@ async def running(double: KeycloakDouble, database_url: str, **more: Any) -> Asy
         client.post_logout_uris.append(f"{settings.public_url}/logout/done/{package}")
     clock = Clock()
     config = uvicorn.Config(
-        create_app(settings, clock=clock), log_config=None, access_log=False, proxy_headers=False, http="httptools"
+        create_app(settings, clock=clock, elapsed=clock.elapsed),
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        http="httptools",
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

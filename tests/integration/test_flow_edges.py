@@ -16,10 +16,10 @@ async def form_token(browser: Browser) -> str:
     return str((await browser.get("/me", headers={"Accept": "application/json"})).json()["form_token"])
 
 
-async def test_a_changed_key_refuses_pending_logins_and_keeps_sign_out_working(
+async def test_a_changed_key_begins_pending_logins_anew_and_keeps_sign_out_working(
     double: KeycloakDouble, sqlite_database_url: str
 ) -> None:
-    """What was sealed with a key that is gone opens nothing: the login ends, the sign-out asks at Keycloak."""
+    """What was sealed with a key that is gone opens nothing: the login begins anew, the sign-out asks at Keycloak."""
     async with running(double, sqlite_database_url) as service, Browser(service.url) as browser:
         await browser.sign_in()
         pending = await browser.go_to_keycloak()
@@ -31,8 +31,8 @@ async def test_a_changed_key_refuses_pending_logins_and_keeps_sign_out_working(
         for cookie in jar:
             browser.jar.set_cookie(cookie)
         answer = await browser.get(pending.replace(old, service.url))
-        assert answer.status_code == 500
-        assert "cannot be opened" in answer.text
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith(double.url)
         assert double.count("POST", "/token") == 1
         answer = await browser.post("/logout", {"form_token": await form_token(browser)})
         assert answer.status_code == 303
@@ -98,7 +98,7 @@ async def test_a_token_without_a_user_name_is_no_login(
     double.faults.id_token({"preferred_username": None})
     answer = await sqlite_browser.sign_in()
     assert answer.status_code == 409
-    assert "did not tell your user name" in answer.text
+    assert "did not tell a user name" in answer.text
     assert await sqlite_service.count("sys_usersession") == 0
 
 
@@ -163,7 +163,7 @@ async def test_a_login_deleted_while_somebody_waits_is_unknown(
     await sqlite_service.write("DELETE FROM oauth_state")
     assert (await second).status_code == 400
     hold.release()
-    assert (await first).status_code == 503
+    assert (await first).headers["location"].startswith(double.url)
     assert await sqlite_service.count("sys_usersession") == 0
 
 

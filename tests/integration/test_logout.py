@@ -1,5 +1,7 @@
 """Signing out: here first, then at Keycloak; nothing a foreign site can do, nothing that brings a session back."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -115,7 +117,48 @@ async def test_sign_out_works_without_keycloak_and_says_what_may_live_on(
 
 
 async def test_signing_out_twice_is_harmless(sqlite_browser: Browser) -> None:
-    answer = await sqlite_browser.post("/logout", {})
+    answer = await sqlite_browser.post("/logout", {"package": "demo"})
     assert answer.status_code == 200
     assert "You are signed out." in answer.text
     assert "You are signed out" in (await sqlite_browser.get("/logout")).text
+
+
+async def test_a_form_of_another_site_does_not_take_the_cookie_away(sqlite_service: Service) -> None:
+    """H12: such a form comes without our cookie, so there is no session to tell; its answer must not delete one."""
+    async with Browser(sqlite_service.url) as foreign:
+        headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        answer = await foreign.post("/logout", {"package": "demo"}, headers=headers)
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+async def test_only_the_form_of_a_page_is_read(sqlite_service: Service, sqlite_browser: Browser) -> None:
+    """V16, V53: other encodings, odd character sets and large bodies are refused, and nothing ends in a 500."""
+    await sqlite_browser.sign_in()
+    url = f"{sqlite_service.url}/logout"
+    for content_type in (
+        "multipart/form-data; boundary=x; charset=punycode",
+        "application/json",
+        "text/plain",
+        "",
+    ):
+        answer = await sqlite_browser.http.post(url, content=b"--x\r\n", headers={"Content-Type": content_type})
+        assert answer.status_code == 415
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+    large = await sqlite_browser.http.post(url, content=b"a=" + b"b" * 100_000, headers=form)
+    assert large.status_code == 413
+    for odd in (b"form_token=%ed%a0%80", b"form_token=%00", b"form_token=\xff", b"a&" * 50):
+        assert (await sqlite_browser.http.post(url, content=odd, headers=form)).status_code in (400, 403)
+    assert (await sqlite_browser.get("/me")).status_code == 200
+
+
+async def test_signing_out_ends_what_other_tabs_opened_with_the_same_keycloak_session(browser: Browser) -> None:
+    """V59: the callback of another tab must not bring anybody back."""
+    callbacks = [await browser.go_to_keycloak() for _ in range(2)]
+    answers = await asyncio.gather(*(browser.get(callback) for callback in callbacks))
+    assert {answer.status_code for answer in answers} == {303}
+    await browser.post("/logout", {"form_token": await form_token(browser)})
+    for callback in callbacks:
+        answer = await browser.get(callback)
+        assert "__Host-kb-demo" not in answer.headers.get("set-cookie", "")
+    assert (await browser.get("/me")).status_code == 401

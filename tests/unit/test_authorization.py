@@ -12,7 +12,6 @@ from bridge.oidc.authorization import (
     build_authorization_url,
     check_authorization_answer,
     check_parameters,
-    is_transient,
 )
 from bridge.oidc.metadata import ProviderMetadata
 
@@ -23,7 +22,6 @@ METADATA = ProviderMetadata(
     token_endpoint=f"{ISSUER}/token",
     jwks_uri=f"{ISSUER}/certs",
     end_session_endpoint=None,
-    revocation_endpoint=None,
     iss_parameter_supported=True,
 )
 WITHOUT_ISS = replace(METADATA, iss_parameter_supported=False)
@@ -206,4 +204,6 @@ def test_error_answer_may_lack_a_description() -> None:
     ],
 )
 def test_only_an_expired_authentication_is_transient(answer: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
-    assert is_transient(answer) is expected
+    with pytest.raises(AuthorizationFailed) as refused:
+        check_authorization_answer({"error": "other", "iss": ISSUER, **answer}, METADATA)
+    assert (refused.value.code == "login_timed_out") is expected

@@ -9,7 +9,7 @@ from bridge.config import PackageSettings
 from bridge.config.sections import SessionPolicy
 from bridge.errors import FormRefused
 from bridge.flows.session import RelyingParty
-from bridge.web.forms import build_form_token, check_form
+from bridge.web.forms import build_form_token, check_form_token, check_origin
 
 CREDENTIAL = "c" * 43
 UNUSED = cast("Any", None)
@@ -45,8 +45,13 @@ def request(*, site: str | None = None, origin: str | None = None) -> Request:
 def refusal(form: Request, *, form_token: str | None = None) -> FormRefused:
     """Return the error of a form that is refused, having checked that it holds no token."""
     good = build_form_token(CREDENTIAL)
+
+    def check() -> None:
+        check_origin(form, RP)
+        check_form_token(CREDENTIAL, good if form_token is None else form_token)
+
     with pytest.raises(FormRefused) as caught:
-        check_form(form, RP, credential=CREDENTIAL, form_token=good if form_token is None else form_token)
+        check()
     assert (caught.value.code, caught.value.status, caught.value.message) == ("form_refused", 403, MESSAGE)
     assert good not in str(caught.value.evidence)
     assert CREDENTIAL not in str(caught.value.evidence)
@@ -67,7 +72,8 @@ def refusal(form: Request, *, form_token: str | None = None) -> FormRefused:
     ],
 )
 def test_form_from_a_known_page_is_accepted(site: str | None, origin: str | None) -> None:
-    check_form(request(site=site, origin=origin), RP, credential=CREDENTIAL, form_token=build_form_token(CREDENTIAL))
+    check_origin(request(site=site, origin=origin), RP)
+    check_form_token(CREDENTIAL, build_form_token(CREDENTIAL))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from bridge.oidc.metadata import ProviderMetadata, build_metadata_url, check_met
 
 ISSUER = "https://keycloak.example.com/realms/staff"
 REQUIRED = ["authorization_endpoint", "token_endpoint", "jwks_uri"]
-OPTIONAL = ["end_session_endpoint", "revocation_endpoint"]
+OPTIONAL = ["end_session_endpoint"]
 MESSAGE = "The sign-in service answered something that cannot be read. Please try again later."
 
 
@@ -19,7 +19,6 @@ def document(**changes: object) -> dict[str, object]:
         "token_endpoint": f"{ISSUER}/token",
         "jwks_uri": f"{ISSUER}/certs",
         "end_session_endpoint": f"{ISSUER}/logout",
-        "revocation_endpoint": f"{ISSUER}/revoke",
         "code_challenge_methods_supported": ["plain", "S256"],
         "authorization_response_iss_parameter_supported": True,
         **changes,
@@ -44,7 +43,6 @@ def test_metadata_holds_what_a_sign_in_needs() -> None:
         token_endpoint=f"{ISSUER}/token",
         jwks_uri=f"{ISSUER}/certs",
         end_session_endpoint=f"{ISSUER}/logout",
-        revocation_endpoint=f"{ISSUER}/revoke",
         iss_parameter_supported=True,
     )
 

@@ -3,7 +3,16 @@
 import sqlalchemy as sa
 from sqlalchemy import Column
 
-from bridge.storage.tables.columns import MARIADB_TABLE, Flag, UtcDateTime, char, flag_check, metadata, varchar
+from bridge.storage.tables.columns import (
+    MARIADB_TABLE,
+    Flag,
+    UtcDateTime,
+    char,
+    flag_check,
+    long_text,
+    metadata,
+    varchar,
+)
 
 SESSION = "sys_usersession.SessionId"
 
@@ -17,6 +26,9 @@ oauth_state = sa.Table(
     Column("sealed_nonce", sa.Text, nullable=False, comment="nonce, sealed"),
     Column("sealed_code_verifier", sa.Text, nullable=False, comment="code_verifier, sealed"),
     Column("return_to", sa.Text, nullable=False, comment="Where the person goes after the sign-in"),
+    Column("prompt", varchar(20), comment="prompt of the request"),
+    Column("login_hint", varchar(255), comment="login_hint of the request"),
+    Column("ui_locales", varchar(255), comment="ui_locales of the request"),
     Column("max_age", sa.Integer, comment="max_age of the request, seconds"),
     Column("app_client_id", varchar(255), comment="Native app: its client_id"),
     Column("app_redirect_uri", sa.Text, comment="Native app: its redirect_uri"),
@@ -61,8 +73,8 @@ keycloak_grant = sa.Table(
     "keycloak_grant",
     metadata,
     Column("session_id", char(64), nullable=False, comment="The session the tokens belong to"),
-    Column("sealed_id_token", sa.Text, nullable=False, comment="id_token, sealed; the hint of a sign-out"),
-    Column("sealed_refresh_token", sa.Text, comment="refresh_token, sealed"),
+    Column("sealed_id_token", long_text(), nullable=False, comment="id_token, sealed; the hint of a sign-out"),
+    Column("sealed_refresh_token", long_text(), comment="refresh_token, sealed"),
     Column("refresh_expires_at", UtcDateTime, comment="End of the refresh token, UTC"),
     Column("version", sa.Integer, nullable=False, server_default="0", comment="Raised by every refresh"),
     Column("refresh_lease_until", UtcDateTime, comment="One replica is refreshing until then, UTC"),

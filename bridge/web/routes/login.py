@@ -6,8 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from bridge.errors import HintRefused
 from bridge.flows import web_login
-from bridge.flows.web_login import Callback, SignedIn, Started
+from bridge.flows.duplicates import Callback, SignedIn
+from bridge.flows.web_login import Started
 from bridge.oidc.authorization import PROMPTS, LoginHints, check_parameters
 from bridge.web import cookies
 from bridge.web.dependencies import Bridge, Client, RunningBridge
@@ -46,13 +48,21 @@ async def come_back(request: Request, package: str, bridge: RunningBridge, clien
 
 
 def _read_hints(parameters: Mapping[str, str]) -> LoginHints:
-    """Return the hints that are understood; the rest of a request cannot reach Keycloak through us."""
-    prompt, age = parameters.get("prompt"), parameters.get("max_age", "")
+    """Return the hints that are understood; the rest of a request cannot reach Keycloak through us.
+
+    Raises:
+        HintRefused: the application asked for a proof that it would not get; ignoring that would pass for having it.
+    """
+    prompt, age = parameters.get("prompt"), parameters.get("max_age")
+    if "acr_values" in parameters:
+        raise HintRefused("Signing in at a stronger level (acr_values) is not available in this version.")
+    if age is not None and not (age.isascii() and age.isdigit() and len(age) <= LONGEST_AGE_DIGITS):
+        raise HintRefused("The parameter max_age must be a number of seconds.", evidence={"max_age": age[:100]})
     return LoginHints(
         prompt=prompt if prompt in PROMPTS else None,
         login_hint=parameters.get("login_hint", "")[:LONGEST_HINT] or None,
         ui_locales=parameters.get("ui_locales", "")[:LONGEST_HINT] or None,
-        max_age=int(age) if age.isascii() and age.isdigit() and len(age) <= LONGEST_AGE_DIGITS else None,
+        max_age=None if age is None else int(age),
     )
 
 

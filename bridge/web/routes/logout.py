@@ -4,16 +4,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from bridge.errors import NotSignedIn, ReturnToRefused
+from bridge.errors import NotSignedIn, ReturnToRefused, UnsupportedForm
 from bridge.flows import logout
 from bridge.flows.return_to import check_return_to
 from bridge.flows.session import RelyingParty, get_signed_in
 from bridge.oidc.authorization import check_parameters
 from bridge.web import cookies
 from bridge.web.dependencies import Bridge, RunningBridge
-from bridge.web.forms import build_form_token, check_form
+from bridge.web.forms import build_form_token, check_form_token, check_origin
 
 router = APIRouter()
+
+FORM = "application/x-www-form-urlencoded"
 
 
 @router.get("/logout")
@@ -42,12 +44,16 @@ async def confirm(request: Request, bridge: RunningBridge) -> Response:
 @router.post("/logout")
 async def sign_out(request: Request, bridge: RunningBridge) -> Response:
     """End the session of this browser, then go to Keycloak with the ID token as a hint, so that it asks nothing."""
-    async with request.form(max_files=0, max_fields=10) as form:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedForm
+    async with request.form(max_fields=10) as form:
         fields = check_parameters([(name, str(value)) for name, value in form.multi_items()])
     rp = bridge.get_relying_party(fields.get("package"))
     credential = cookies.read_session(request, rp.package)
+    # Also without a credential: a form of another site comes without the cookie, and must not take it away.
+    check_origin(request, rp)
     if credential is not None:
-        check_form(request, rp, credential=credential, form_token=fields.get("form_token", ""))
+        check_form_token(credential, fields.get("form_token", ""))
     ended = await logout.sign_out(rp, credential=credential, return_to=fields.get("return_to") or None)
     if ended.url is not None:
         response: Response = RedirectResponse(ended.url, status_code=303, headers={"Referrer-Policy": "no-referrer"})
