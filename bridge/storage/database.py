@@ -29,7 +29,6 @@ ALIASES = {"mariadb": "mysql", "postgres": "postgresql"}
 ATTEMPTS = 4
 LONGEST = timedelta(seconds=30)
 """A transaction that takes longer is given up: a database that hangs must not hang everybody who waits."""
-SQLITE_BUSY_SECONDS = 20
 LOST_RACES = {"40P01", "40001", 1213, 1205}
 """Deadlock and serialization failure of PostgreSQL (SQLSTATE), deadlock and lock time-out of MariaDB."""
 
@@ -140,12 +139,13 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername=DRIVERS[kind])
 
 
-def build_engine(url: str, *, pool_size: int = 15) -> AsyncEngine:
+def build_engine(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST) -> AsyncEngine:
     """Return an engine with the rules of all connections: UTC, binary comparison, immediate writers on SQLite."""
     parsed = parse_url(url)
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 10, "pool_pre_ping": True}
     if parsed.drivername == DRIVERS["sqlite"]:
-        options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS}
+        # A thread that waits for SQLite cannot be cancelled, so it must not wait longer than we do.
+        options["connect_args"] = {"timeout": longest.total_seconds()}
         options.pop("pool_pre_ping")
     elif parsed.drivername == DRIVERS["mysql"]:
         options["connect_args"] = {"init_command": "SET time_zone = '+00:00'", "connect_timeout": 5}
@@ -162,7 +162,7 @@ def build_engine(url: str, *, pool_size: int = 15) -> AsyncEngine:
 @asynccontextmanager
 async def open_database(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST) -> AsyncIterator[Database]:
     """Open the engine for a `database.url`; it connects when first used, and is closed on leaving."""
-    engine = build_engine(url, pool_size=pool_size)
+    engine = build_engine(url, pool_size=pool_size, longest=longest)
     try:
         yield Database(engine, longest=longest)
     finally:

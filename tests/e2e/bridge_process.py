@@ -79,7 +79,9 @@ class BridgeProcess:
         raise AssertionError(self.config.with_suffix(".log").read_text(encoding="utf-8")[-2000:])
 
 
-def build_bridge(keycloak: KeycloakServer, directory: Path, *, database_url: str) -> BridgeProcess:
+def build_bridge(
+    keycloak: KeycloakServer, directory: Path, *, database_url: str, application: str = APPLICATION
+) -> BridgeProcess:
     """Create a realm of the demo's people and the configuration of a bridge for it; the database is migrated."""
     port, realm = free_port(), f"e2e-{os.getpid()}-{uuid4().hex[:6]}"
     url = f"http://127.0.0.1:{port}"
@@ -97,7 +99,7 @@ keys = ["{KEY}"]
 issuer = "{keycloak.url}/realms/{realm}"
 client_id = "bridge"
 client_secret = "{BRIDGE_SECRET}"
-return_to = ["{APPLICATION}"]
+return_to = ["{application}"]
 [packages.demo.sync]
 client_id = "bridge-sync"
 client_secret = "{SYNC_SECRET}"

@@ -96,3 +96,34 @@ async def test_two_tabs_that_start_together_both_sign_in(real_keycloak: Keycloak
                 await page.wait_for_url(f"{bridge.url}/me")
                 assert "bob" in await page.inner_text("main")
     assert exchanges(bridge) == (2, 0)
+
+
+async def test_the_sign_out_page_leads_back_to_an_application_on_another_host(
+    real_keycloak: KeycloakServer, tmp_path: Path
+) -> None:
+    """Chromium holds `form-action` against every redirect: to Keycloak, back, and on to the application."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nthe shop")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as shop:
+        application = f"http://shop.localhost:{shop.sockets[0].getsockname()[1]}/"
+        database_url = f"sqlite:///{tmp_path}/bridge.db"
+        bridge = await asyncio.to_thread(
+            build_bridge, real_keycloak, tmp_path, database_url=database_url, application=application
+        )
+        with bridge.serving():
+            async with open_page() as page:
+                await page.goto(f"{bridge.url}/login")
+                await page.fill("#username", "alice")
+                await page.fill("#password", "alice")
+                await page.click("#kc-login")
+                await page.wait_for_url(application)
+                await page.goto(f"{bridge.url}/logout?return_to={application}bye")
+                await page.get_by_role("button", name="Sign out").click()
+                await page.wait_for_url(f"{application}bye")
+                await page.goto(f"{bridge.url}/me")
+                assert "not signed in" in await page.inner_text("main")
