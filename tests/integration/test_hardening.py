@@ -198,12 +198,13 @@ async def test_a_callback_that_lost_its_claim_closes_nobody_elses(
     assert not await write(lambda db: oauth_states.claim(db, state, claim_id="a", deadline=late, now=late))
     assert await write(lambda db: oauth_states.claim(db, state, claim_id="a", deadline=deadline, now=now))
     assert not await write(lambda db: oauth_states.claim(db, state, claim_id="b", deadline=deadline, now=now))
-    for foreign in ("b", None):
-        assert not await write(
-            lambda db, foreign=foreign: oauth_states.close_with_error(
-                db, state, claim_id=foreign, error_code="x", now=now
-            )
+
+    async def close(claim_id: str | None) -> bool:
+        return await write(
+            lambda db: oauth_states.close_with_error(db, state, claim_id=claim_id, error_code="x", now=now)
         )
+
+    assert [await close(foreign) for foreign in ("b", None)] == [False, False]
     assert not await write(lambda db: oauth_states.release(db, state, claim_id="b"))
     assert not await write(
         lambda db: oauth_states.close_with_session(db, state, claim_id="a", session_id="s", now=late)
