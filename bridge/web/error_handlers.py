@@ -8,7 +8,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from bridge.errors import BridgeError, RequestRefused, SignInRefused
+from bridge.errors import (
+    BridgeError,
+    KeycloakError,
+    NotSignedIn,
+    RequestRefused,
+    ReturnToRefused,
+    SignInRefused,
+    StorageError,
+)
 from bridge.telemetry import REQUEST_ID, get_logger
 from bridge.web.dependencies import get_bridge
 
@@ -65,8 +73,8 @@ def render_error(
 
 
 def _start_again(request: Request, error: BridgeError) -> str | None:
-    """Return the way on after a failed sign-in: a new one for the same package."""
-    if not isinstance(error, SignInRefused | RequestRefused) and error.status != 503:  # noqa: PLR2004 - try again
+    """Return the way on where signing in is one: for the package of the address."""
+    if not isinstance(error, SignInRefused | KeycloakError | StorageError | NotSignedIn | ReturnToRefused):
         return None
     package = request.path_params.get("package") or request.query_params.get("package")
     known = get_bridge(request).relying_parties
