@@ -5,6 +5,7 @@ acquire the lease -> sync_run: running -> sweep -> census -> sync_run: complete 
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -80,7 +81,7 @@ async def run_once(
         LeaseLost: another worker took over; nothing was written since.
         KeycloakError, StorageError: as they happened; the record says `failed`.
     """
-    held = await database.write(lambda db: leases.acquire(db, f"sync:{issuer}", holder=holder, lasting=LEASE_LASTS))
+    held = await database.write(lambda db: leases.acquire(db, _lease_name(issuer), holder=holder, lasting=LEASE_LASTS))
     try:
         run_id = await database.write(lambda db: sync_runs.start_run(db, package=package, now=now()))
         job = Job(database, admin, held, package, issuer, now, progress)
@@ -97,6 +98,11 @@ async def run_once(
         return report
     finally:
         await _release(database, held)
+
+
+def _lease_name(issuer: str) -> str:
+    """Return the name of a realm's lease: readable, and never longer than its column."""
+    return f"sync:{issuer.rsplit('/', 1)[-1][:100]}:{hashlib.sha256(issuer.encode()).hexdigest()[:16]}"
 
 
 async def _read_and_write(job: Job) -> None:

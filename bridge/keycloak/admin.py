@@ -157,6 +157,9 @@ class Admin:
                 found: object = orjson.loads(received.body)
             except orjson.JSONDecodeError:
                 raise Transient("an answer of 200 that is no JSON", answered=True) from None
+            if found is None:
+                # Never what a read means, and it must not pass for "this user is gone".
+                raise Transient("an answer of 200 that is null", answered=True)
             return found
         if received.status == TOO_MANY or received.status >= SERVER_ERROR:
             raise Transient(f"status {received.status}", pause=received.retry_after)

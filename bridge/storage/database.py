@@ -11,7 +11,9 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
+from threading import Thread
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import URL, Dialect, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,12 +27,15 @@ Db = AsyncConnection
 T = TypeVar("T")
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy"}
+LAST_STATEMENT_SECONDS = 5.0
 ALIASES = {"mariadb": "mysql", "postgres": "postgresql"}
 ATTEMPTS = 4
 LONGEST = timedelta(seconds=30)
 """A transaction that takes longer is given up: a database that hangs must not hang everybody who waits."""
-LOST_RACES = {"40P01", "40001", 1213, 1205}
-"""Deadlock and serialization failure of PostgreSQL (SQLSTATE), deadlock and lock time-out of MariaDB."""
+LOST_RACES: set[object] = {"40P01", "40001", "23505", 1213, 1205, 1062}
+"""Deadlock, serialization failure and taken key of PostgreSQL (SQLSTATE), deadlock, lock time-out and taken key of
+MariaDB."""
+LOST_RACES_OF_SQLITE = ("database is locked", "UNIQUE constraint failed")
 
 
 class RowClash(StorageError):
@@ -97,23 +102,24 @@ class _translated:  # noqa: N801 - reads as a phrase: with translated
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, DBAPIError | PoolTimeout | OSError) or _is_our_mistake(error):
             return
-        if isinstance(error, IntegrityError) or _is_lost_race(error):
+        if _is_lost_race(error):
             raise RowClash(evidence={"reason": _reason(error)}) from error
         raise DatabaseUnavailable(evidence={"reason": _reason(error)}, retry_after=5) from error
 
 
 def _is_our_mistake(error: BaseException) -> bool:
-    """Whether a statement or a value was wrong, which must not look like an outage (SQLSTATE classes 22 and 42)."""
+    """Whether a statement or a value was wrong, which must not look like an outage (SQLSTATE 22, 42)."""
     state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-    return isinstance(error, DataError | ProgrammingError) or state[:2] in ("22", "42")
+    ours = isinstance(error, DataError | ProgrammingError | IntegrityError) and not _is_lost_race(error)
+    return ours or state[:2] in ("22", "42")
 
 
 def _is_lost_race(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return False
     original: Any = error.orig
-    code = getattr(original, "sqlstate", None) or (original.args[0] if original.args else None)
-    return code in LOST_RACES or "database is locked" in str(original)
+    codes = {getattr(original, "sqlstate", None), *original.args[:1]}
+    return bool(codes & LOST_RACES) or any(text in str(original) for text in LOST_RACES_OF_SQLITE)
 
 
 def _reason(error: BaseException) -> str:
@@ -163,10 +169,16 @@ def build_engine(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST)
 async def open_database(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST) -> AsyncIterator[Database]:
     """Open the engine for a `database.url`; it connects when first used, and is closed on leaving."""
     engine = build_engine(url, pool_size=pool_size, longest=longest)
+    workers: WeakSet[Thread] = WeakSet()
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", lambda connection, _: workers.add(_thread_of(connection)))
     try:
         yield Database(engine, longest=longest)
     finally:
         await engine.dispose()
+        # A statement that was given up still runs in its thread, and reports to this event loop when it ends.
+        for worker in workers:
+            await asyncio.to_thread(worker.join, LAST_STATEMENT_SECONDS)
 
 
 async def check_clock(db: Db) -> None:
@@ -187,6 +199,11 @@ async def check_clock(db: Db) -> None:
             f"MariaDB's time zone is {name} ({proof}), and it must be UTC: applications write NOW().",
             hint="Put default_time_zone = '+00:00' into the section [mariadbd] of its configuration and restart it.",
         )
+
+
+def _thread_of(connection: Any) -> Thread:
+    thread: Thread = connection.driver_connection._thread  # noqa: SLF001 - aiosqlite has no public name for it
+    return thread
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:

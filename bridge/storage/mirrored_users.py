@@ -76,7 +76,8 @@ async def write_batch(db: Db, batch: UserBatch, *, issuer: str, package: str, no
     """
     subs = sorted({*batch.creates, *batch.changes, *batch.retired})
     rows = {str(row["Sub"]): row for row in await _read(db, u.Sub, subs, issuer, package, lock=True)}
-    moved = {sub for sub in (*batch.changes, *batch.retired) if _version(rows.get(sub)) != batch.noted.get(sub)}
+    known = (*batch.changes, *batch.retired)
+    moved = {sub for sub in known if sub not in rows or rows[sub]["RowVersion"] != batch.noted.get(sub)}
     moved |= batch.creates.keys() & rows.keys()
     names = {sub: str(columns["User"]) for sub, columns in _named(batch).items()}
     holders = await find_holders(db, names.values(), package=package)
@@ -208,10 +209,6 @@ def _lost(
 def _named(batch: UserBatch) -> dict[str, Columns]:
     """Return the rows of a batch that take a name."""
     return {sub: columns for sub, columns in (*batch.creates.items(), *batch.changes.items()) if "User" in columns}
-
-
-def _version(row: Columns | None) -> object:
-    return None if row is None else row["RowVersion"]
 
 
 def _bound(issuer: str, package: str) -> tuple[ColumnElement[bool], ...]:

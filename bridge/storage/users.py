@@ -26,11 +26,11 @@ class NameHeld(IdentityConflict):
         self.holder = holder
 
 
-async def find_by_identity(db: Db, identity: Identity) -> User | None:
-    """Return the row of an identity."""
+async def find_by_identity(db: Db, identity: Identity, *, lock: bool = False) -> User | None:
+    """Return the row of an identity; with `lock` nobody else changes it before this transaction ends."""
     c = sys_user.c
     query = select(sys_user).where(c.Issuer == identity.issuer, c.Sub == identity.sub, c.Package == identity.package)
-    row = (await db.execute(query)).one_or_none()
+    row = (await db.execute(query.with_for_update() if lock else query)).one_or_none()
     return to_user(row) if row else None
 
 
@@ -52,7 +52,8 @@ async def upsert_signed_in(db: Db, identity: Identity, profile: Profile, *, now:
     """
     if len(profile.username) > LONGEST_USERNAME:
         raise UsernameRefused(evidence={"length": len(profile.username), "longest": LONGEST_USERNAME})
-    known = await find_by_identity(db, identity)
+    # Locked: the sync may disable the person at this moment, and must find the session then, or be seen here.
+    known = await find_by_identity(db, identity, lock=True)
     if known is not None and not known.active:
         raise UserDisabled(evidence={"username": known.username, "package": identity.package})
     if known is None or known.username != profile.username:

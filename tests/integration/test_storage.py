@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bridge.errors import DatabaseUnfit, StorageError
 from bridge.model import Identity, NewSession, Origin, Profile, digest
-from bridge.storage import keycloak_grants, session_credentials, user_sessions, users
+from bridge.storage import keycloak_grants, mirrored_users, session_credentials, user_sessions, users
 from bridge.storage.database import Database, Db, RowClash, check_clock, open_database
 from bridge.storage.tables import sys_user, sys_usersession
 from tests.servers.mariadb import MariadbServer
@@ -86,12 +86,12 @@ async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
 async def test_flags_are_zero_or_one(database: Database) -> None:
     quote = database.dialect.identifier_preparer.quote
     statement = f"INSERT INTO sys_user ({quote('User')}, {quote('Package')}, {quote('Active')}) VALUES ('x', 'p', 2)"
-    with pytest.raises(StorageError):
+    with pytest.raises((StorageError, sa.exc.IntegrityError)):
         await database.write(lambda db: db.execute(sa.text(statement)))
 
 
 async def test_a_session_cannot_end_before_it_begins(database: Database) -> None:
-    with pytest.raises(StorageError):
+    with pytest.raises((StorageError, sa.exc.IntegrityError)):
         await open_one(database, replace(SESSION, expires_at=NOW))
 
 
@@ -235,3 +235,30 @@ async def test_a_mariadb_that_is_not_on_utc_is_refused(mariadb_server: MariadbSe
         mariadb_server.execute(["SET GLOBAL time_zone = '+00:00'"])
     async with open_database(f"{mariadb_server.url}/mysql", pool_size=1) as database, database.reading() as db:
         await check_clock(db)
+
+
+async def test_a_person_disabled_during_a_login_gets_no_session(database: Database) -> None:
+    """V38: the sync commits between the login's first look and its write; one of the two must see the other."""
+    await open_one(database)
+    looked, disabled = asyncio.Event(), asyncio.Event()
+
+    async def log_in(db: Db) -> None:
+        await users.find_by_identity(db, ALICE, lock=True)
+        looked.set()
+        await asyncio.sleep(0)
+        await users.upsert_signed_in(db, ALICE, Profile("alice"), now=NOW)
+        await user_sessions.create_session(db, replace(SESSION, session_id="e" * 64), session_type="web")
+
+    async def disable() -> None:
+        await looked.wait()
+        batch = mirrored_users.UserBatch(changes={ALICE.sub: {"Active": False}}, noted={ALICE.sub: 2})
+        await database.write(
+            lambda db: mirrored_users.write_batch(db, batch, issuer=ALICE.issuer, package="demo", now=NOW)
+        )
+        disabled.set()
+
+    await asyncio.gather(database.write(log_in), disable())
+    assert disabled.is_set()
+    async with database.reading() as db:
+        query = sa.select(sys_usersession.c.SessionId).where(sys_usersession.c.IsActive == True)  # noqa: E712 - SQL
+        assert (await db.execute(query)).all() == []
