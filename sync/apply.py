@@ -6,6 +6,7 @@ judge -> create, update: at once (at most 500 a transaction)
       -> its name is held by another identity: put aside for `settle_names`, where swaps and chains are seen whole
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,11 +20,22 @@ from bridge.storage import leases, mirrored_users
 from bridge.storage.database import Database, Db
 from bridge.storage.leases import Lease
 from bridge.storage.mirrored_users import UserBatch
-from sync.reconcile import Columns, Conflict, Decision, Kind, Person, decide_name, decide_user, without_name
+from sync.reconcile import (
+    Columns,
+    Conflict,
+    Decision,
+    Kind,
+    Person,
+    decide_name,
+    decide_user,
+    group_codes,
+    without_name,
+)
 
 BATCH = 500
 ROUNDS = 4
 """How often somebody whose row or name moves meanwhile is read again in one run."""
+UNKNOWN_GROUPS = "users are in groups that the list of groups does not show; their group codes were left as they are"
 
 
 class Clock(Protocol):
@@ -77,7 +89,10 @@ class Job:
     conflicts: dict[str, Conflict] = field(default_factory=dict)
     incomplete: list[str] = field(default_factory=list)
     codes: dict[str, str] = field(default_factory=dict)
-    """Group codes by group id."""
+    """Group codes by group id; `group_ids` are all groups of the tree, also those that can have no code."""
+    group_ids: set[str] = field(default_factory=set)
+    groups_read_again: bool = False
+    groups_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def realm(self) -> str:
@@ -127,14 +142,15 @@ async def settle_names(job: Job, waiting: Iterable[str]) -> set[str]:
     subs, gone = set(waiting), set[str]()
     for _ in range(ROUNDS):
         if not subs:
-            return gone
+            break
         noted = await current_versions(job, subs)
         people = await read_again(job, subs)
         gone |= subs - people.keys()
         retired = await _follow_holders(job, people, noted)
         verdicts = await _settled(job, people, noted, retired)
         subs = (verdicts.reread | await _write(job, verdicts.batch)) - retired
-    job.incomplete.append(f"{len(subs)} user names changed faster than they could be read")
+    if subs:
+        job.incomplete.append(f"{len(subs)} user names changed faster than they could be read")
     return gone
 
 
@@ -148,11 +164,32 @@ async def read_again(job: Job, subs: Iterable[str]) -> dict[str, Person]:
             return [], None
         if user.sub != sub:
             raise KeycloakAnswerInvalid(evidence={"expected": sub, "found": user.sub})
+        known = await _know_groups(job, set(group_ids))
         codes = sorted({job.codes[group_id] for group_id in group_ids if group_id in job.codes})
-        return [], Person(user, tuple(codes), confirmed=True)
+        return [], Person(user, tuple(codes), confirmed=True, unknown_groups=not known)
 
     found = pages.spread(sorted(subs), work, width=job.admin.in_flight)
     return {person.user.sub: person async for person in found}
+
+
+async def read_groups(job: Job) -> None:
+    """Read the group tree; what an earlier reading showed and this one does not is kept."""
+    groups = await pages.fetch_groups(job.admin)
+    codes, conflicts = group_codes(groups)
+    job.codes |= codes
+    job.group_ids |= {group.group_id for group in groups}
+    job.conflicts |= {conflict.name: conflict for conflict in conflicts}
+
+
+async def _know_groups(job: Job, held: set[str]) -> bool:
+    """Whether the tree shows these groups; once in a run it is read again, since its pages shift while groups move."""
+    async with job.groups_lock:
+        if not held <= job.group_ids and not job.groups_read_again:
+            job.groups_read_again = True
+            await read_groups(job)
+    if not held <= job.group_ids and UNKNOWN_GROUPS not in job.incomplete:
+        job.incomplete.append(UNKNOWN_GROUPS)
+    return held <= job.group_ids
 
 
 async def current_versions(job: Job, subs: Iterable[str]) -> dict[str, int]:

@@ -24,7 +24,7 @@ MARGIN = timedelta(seconds=5)
 async def census(job: Job, clients: Sequence[KeycloakClient], limits: RealmLimits) -> None:
     """Run one census."""
     began = job.now()
-    async with job.database.reading() as db:
+    async with job.database.reading(patient=True) as db:
         living = await mirrored_sessions.note_living(db, issuer=job.issuer, package=job.package)
     stats = await session_pages.fetch_client_session_stats(job.admin)
     job.progress.stage("sessions", sum(one.active + one.offline for one in stats))

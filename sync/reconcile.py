@@ -34,11 +34,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Person:
-    """A user as Keycloak has it, with group codes; `confirmed` when both were read for this user alone."""
+    """A user as Keycloak has it, with group codes; `confirmed` when both were read for this user alone.
+
+    `unknown_groups`: the user is in groups that the group tree does not show, so that codes may be missing.
+    """
 
     user: KeycloakUser
     codes: tuple[str, ...]
     confirmed: bool = False
+    unknown_groups: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def decide_user(person: Person, row: Columns | None, *, identity: Identity, note
         return Decision(Kind.CONFLICT, conflict=conflict) if conflict else Decision(Kind.CREATE, wanted)
     if row["RowVersion"] != noted:
         return Decision(Kind.REREAD)
-    wanted |= _active_columns(row, enabled=person.user.enabled) | _group_columns(row, person.codes)
+    wanted |= _active_columns(row, enabled=person.user.enabled) | _group_columns(row, person)
     if not person.confirmed and set(_codes(row["MirroredUsergroups"])) - set(person.codes):
         return Decision(Kind.REREAD)
     for name, _reason in unfit:
@@ -219,7 +223,10 @@ def _active_columns(row: Columns, *, enabled: bool) -> dict[str, object]:
     return {"Active": False, "DeactivatedBy": SYNC if row["Active"] else row["DeactivatedBy"]}
 
 
-def _group_columns(row: Columns, produced: tuple[str, ...]) -> dict[str, object]:
+def _group_columns(row: Columns, person: Person) -> dict[str, object]:
+    if person.unknown_groups:
+        return {name: row[name] for name in ("Usergroups", "MirroredUsergroups")}
+    produced = person.codes
     current, mirrored = _codes(row["Usergroups"]), _codes(row["MirroredUsergroups"])
     merged = merge_codes(current, mirrored, produced)
     # A column that means the same is left as it is, so that its spelling alone makes no write.

@@ -15,12 +15,14 @@ from bridge.keycloak.mapping import KeycloakClient, KeycloakUser
 from bridge.storage import leases, mirrored_users
 from bridge.storage.database import Db
 from bridge.storage.mirrored_users import UserBatch
-from sync.apply import BATCH, Job, apply_people, read_again, settle_names
-from sync.reconcile import Person, group_codes
+from sync.apply import BATCH, Job, apply_people, read_again, read_groups, settle_names
+from sync.reconcile import Person
 
 CALLS_A_USER = 2
 CALLS_A_GROUP = 2
 COUNTINGS = 3
+ACCOUNT_NAME = "service-account-"
+"""How Keycloak begins the username behind a service account; people may be called so too."""
 
 
 class Sweep:
@@ -30,7 +32,8 @@ class Sweep:
         """Take the versions of the rows from before anything was read."""
         self._job = job
         self._noted = noted
-        self._service_accounts = service_accounts
+        self.service_accounts = service_accounts
+        self._accounts_read_again = False
         self._codes_of: dict[str, list[str]] | None = {}
         self._contested: set[str] = set()
         self.seen: set[str] = set()
@@ -52,7 +55,8 @@ class Sweep:
 
     async def write_people(self, users: Iterable[KeycloakUser]) -> None:
         """Compare and write the people of one window that were not seen before."""
-        new = [user for user in users if user.sub not in self._service_accounts and user.sub not in self.seen]
+        users = await self._people(users)
+        new = [user for user in users if user.sub not in self.seen]
         for first in range(0, len(new), BATCH):
             part = new[first : first + BATCH]
             people = await self._with_codes(part)
@@ -71,6 +75,17 @@ class Sweep:
         absent = sorted(self._noted.keys() - self.seen)
         for first in range(0, len(absent), BATCH):
             await self._mark(absent[first : first + BATCH])
+
+    async def _people(self, users: Iterable[KeycloakUser]) -> list[KeycloakUser]:
+        """Leave service accounts out; of an unknown one the client may be newer than our list of clients."""
+        people = [user for user in users if user.sub not in self.service_accounts]
+        new = (user for user in people if user.sub not in self._noted)
+        if self._accounts_read_again or not any(user.username.startswith(ACCOUNT_NAME) for user in new):
+            return people
+        self._accounts_read_again = True
+        admin = self._job.admin
+        self.service_accounts |= await pages.fetch_service_accounts(admin, await pages.fetch_clients(admin))
+        return [user for user in people if user.sub not in self.service_accounts]
 
     async def _mark(self, subs: Sequence[str]) -> None:
         job = self._job
@@ -100,23 +115,22 @@ async def sweep(job: Job, clients: Sequence[KeycloakClient]) -> None:
     async with job.database.reading(patient=True) as db:
         noted = await mirrored_users.note_versions(db, issuer=job.issuer, package=job.package)
     await pages.check_users_visible(job.admin)
-    codes, conflicts = group_codes(await pages.fetch_groups(job.admin))
-    job.codes = codes
-    job.conflicts |= {conflict.name: conflict for conflict in conflicts}
+    await read_groups(job)
     service_accounts = await pages.fetch_service_accounts(job.admin, clients)
     expected = await pages.count_users(job.admin)
     running = Sweep(job, noted, service_accounts)
     await running.read_memberships(expected)
     job.progress.stage("people", expected)
-    incomplete = 0
+    incomplete = listed = 0
     async with aclosing(pages.read_windows(job.admin, now=job.now())) as windows:
         async for window in windows:
             incomplete += not window.complete
+            listed += len(window.users)
             await running.write_people(window.users)
     await running.settle()
     if incomplete:
         job.incomplete.append(f"{incomplete} windows of users did not hold as many as Keycloak counted")
-    await _prove_complete(job, running, len(service_accounts))
+    await _prove_complete(job, running, listed)
     job.counts.users_read = len(running.seen)
     if noted and not running.seen:
         job.incomplete.append("Keycloak listed nobody, while there are rows of its people")
@@ -124,15 +138,18 @@ async def sweep(job: Job, clients: Sequence[KeycloakClient]) -> None:
         await running.mark_absent()
 
 
-async def _prove_complete(job: Job, running: Sweep, service_accounts: int) -> None:
+async def _prove_complete(job: Job, running: Sweep, listed_in_windows: int) -> None:
     """Compare the plain number of users with that of the windows; read the plain list when they differ.
+
+    The windows must also have listed as many as Keycloak counts in them: they do not overlap, so nobody counts twice.
 
     Users without a creation time are in no window. People come and go between two counts: they are taken together, and
     again when they differ.
     """
     for _ in range(COUNTINGS):
         plain = await pages.count_users(job.admin)
-        if plain == await pages.count_users(job.admin, after=0) - service_accounts:
+        timed = await pages.count_users(job.admin, after=0)
+        if plain == timed - len(running.service_accounts) and timed == listed_in_windows:
             return
     for _ in range(COUNTINGS):
         listed: set[str] = set()

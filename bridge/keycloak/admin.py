@@ -33,8 +33,12 @@ LONGEST_PAUSE = 30.0
 LARGEST_BODY = 16 * 1024 * 1024
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 TOO_MANY, SERVER_ERROR = 429, 500
-USER_GONE = "User not found"
-"""The only 404 that says so: a wrong realm or path is a 404 with another text."""
+GONE = {
+    "users": ("User not found", "Client not found"),
+    "groups": ("Could not find group by id",),
+    "clients": ("Could not find client",),
+}
+"""By the first part of a path: the only 404s that say so; a wrong realm or path is a 404 with another text."""
 ROLES = {"users": "view-users", "groups": "view-users", "clients": "view-clients"}
 OTHER_ROLE = "view-realm"
 
@@ -130,7 +134,7 @@ class Admin:
         return found
 
     async def find(self, path: str, params: Mapping[str, object] | None = None) -> object | None:
-        """GET as `fetch` does; None when Keycloak says in so many words that the user of the path is gone."""
+        """GET as `fetch` does; None when Keycloak says in so many words that what the path names is gone."""
         last = Transient("no attempt")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -163,7 +167,7 @@ class Admin:
             return found
         if received.status == TOO_MANY or received.status >= SERVER_ERROR:
             raise Transient(f"status {received.status}", pause=received.retry_after)
-        if received.status == NOT_FOUND and _error_text(received.body) == USER_GONE:
+        if received.status == NOT_FOUND and _error_text(received.body) in GONE.get(_kind(path), ()):
             return None
         if received.status in (UNAUTHORIZED, FORBIDDEN):
             raise self._forbidden(path, received.status)
@@ -215,7 +219,7 @@ class Admin:
             raise Transient("token endpoint: an answer that is no token", answered=True) from error
 
     def _forbidden(self, path: str, status: int) -> PermissionMissing:
-        role = ROLES.get(path.split("/")[1] if "/" in path else "", OTHER_ROLE)
+        role = ROLES.get(_kind(path), OTHER_ROLE)
         return self.permission_missing(role, call=f"{self._call(path)} (status {status})")
 
     def permission_missing(self, role: str, *, call: str) -> PermissionMissing:
@@ -258,6 +262,10 @@ async def open_admin(issuer: str, settings: SyncSettings, http: HttpSettings) ->
 def segment(text: str) -> str:
     """Encode one part of a path: a session id may begin with `-`, a federated user's id holds colons."""
     return quote(text, safe="")
+
+
+def _kind(path: str) -> str:
+    return path.split("/")[1] if "/" in path else ""
 
 
 def _pause(attempt: int, failure: Transient) -> float:

@@ -37,6 +37,8 @@ GROUPS_A_PAGE = 500
 CLIENTS_A_PAGE = 200
 OVERLAP = 25
 """Rows that two neighbouring offset pages share: as many people may be deleted between them unnoticed."""
+LAST_CUT = 2**61
+"""Behind this moment a range without an end is not halved again, whatever number Keycloak gives."""
 READINGS = 4
 """How often a window whose number does not agree is read before it counts as incomplete."""
 
@@ -56,6 +58,10 @@ class Range:
     after: int
     before: int | None
     counted: int
+
+
+class Vanished(Exception):
+    """Whatever a list belongs to was deleted while the list was read."""
 
 
 async def spread(
@@ -120,14 +126,15 @@ async def read_windows(admin: Admin, *, now: datetime) -> AsyncGenerator[Window]
     clock = int(now.timestamp() * 1000)
 
     async def work(part: Range) -> tuple[list[Range], Window | None]:
-        if part.counted <= admin.page_size or part.after == part.before:
+        if part.counted <= admin.page_size or part.after == part.before or part.after > LAST_CUT:
             return [], await _read_window(admin, part)
         # Nobody knows Keycloak's clock: the newest range has no end, and is cut at ours first.
         middle = (part.after + part.before) // 2 if part.before is not None else max(clock, part.after * 2 + 1)
         left = await count_users(admin, after=part.after, before=middle)
         right = max(part.counted - left, 0)
-        halves = [Range(part.after, middle, left), Range(middle + 1, part.before, right)]
-        return [half for half in halves if half.counted or half.before is None], None
+        # Only the left number was counted: the right one is derived, and proves nothing before its range is read.
+        halves = [Range(part.after, middle, left)] if left else []
+        return [*halves, Range(middle + 1, part.before, right)], None
 
     whole = Range(0, None, await count_users(admin, after=0))
     async for window in spread([whole], work, width=admin.in_flight):
@@ -144,20 +151,24 @@ async def _read_window(admin: Admin, part: Range) -> Window:
     counted = part.counted
     users: dict[str, KeycloakUser] = {}
     for _ in range(READINGS):
-        users = {}
-        if counted <= admin.page_size:
-            page = await _user_page(admin, first=0, size=admin.page_size, part=part)
-            users.update((user.sub, user) for user in page)
-        else:
-            async for page in _overlapping(admin, part):
-                users.update((user.sub, user) for user in page)
-        if len(users) == counted:
+        paged = counted > admin.page_size
+        users = await (_read_paged(admin, part) if paged else _read_at_once(admin, part))
+        if len(users) == counted < admin.page_size:
             return Window(tuple(users.values()), complete=True)
-        # People come and go: the number of before is no proof either.
+        # People come and go, and a number as large as a page may have been cut: the number of before is no proof.
         counted = await count_users(admin, after=part.after, before=part.before)
-        if len(users) == counted:
+        if len(users) == counted and (paged or counted <= admin.page_size):
             return Window(tuple(users.values()), complete=True)
     return Window(tuple(users.values()), complete=False)
+
+
+async def _read_at_once(admin: Admin, part: Range) -> dict[str, KeycloakUser]:
+    # One more than a window may hold, so that a window which holds more shows it.
+    return {user.sub: user for user in await _user_page(admin, first=0, size=admin.page_size + 1, part=part)}
+
+
+async def _read_paged(admin: Admin, part: Range) -> dict[str, KeycloakUser]:
+    return {user.sub: user async for page in _overlapping(admin, part) for user in page}
 
 
 async def _overlapping(admin: Admin, part: Range, *, plain: bool = False) -> AsyncGenerator[list[KeycloakUser]]:
@@ -211,7 +222,11 @@ async def fetch_groups(admin: Admin) -> list[KeycloakGroup]:
     async def work(parent: KeycloakGroup | None) -> tuple[list[KeycloakGroup | None], list[KeycloakGroup] | None]:
         path = "/groups" if parent is None else f"/groups/{segment(parent.group_id)}/children"
         parent_id = None if parent is None else parent.group_id
-        found = [to_group(one, parent_id=parent_id) async for one in read_pages(admin, path, size=admin.page_size)]
+        rows = read_pages(admin, path, size=admin.page_size, may_vanish=parent is not None)
+        try:
+            found = [to_group(one, parent_id=parent_id) async for one in rows]
+        except Vanished:
+            return [], None
         return [group for group in found if group.may_have_children], found
 
     top: list[KeycloakGroup | None] = [None]
@@ -222,11 +237,18 @@ async def fetch_groups(admin: Admin) -> list[KeycloakGroup]:
 
 
 async def read_members(admin: Admin, group_ids: Iterable[str]) -> AsyncGenerator[tuple[str, list[str]]]:
-    """Yield (group id, ids of its direct members); members that leave meanwhile may hide others."""
+    """Yield (group id, ids of its direct members); members that leave meanwhile may hide others.
+
+    A group that is deleted meanwhile has no members.
+    """
 
     async def work(group_id: str) -> tuple[list[str], tuple[str, list[str]]]:
         path = f"/groups/{segment(group_id)}/members"
-        return [], (group_id, [to_user(one).sub async for one in read_pages(admin, path, size=MEMBERS_A_PAGE)])
+        rows = read_pages(admin, path, size=MEMBERS_A_PAGE, may_vanish=True)
+        try:
+            return [], (group_id, [to_user(one).sub async for one in rows])
+        except Vanished:
+            return [], (group_id, [])
 
     async for members in spread(group_ids, work, width=admin.in_flight):
         yield members
@@ -245,26 +267,34 @@ async def fetch_clients(admin: Admin) -> list[KeycloakClient]:
 
 
 async def fetch_service_accounts(admin: Admin, clients: Iterable[KeycloakClient]) -> frozenset[str]:
-    """Read the ids of the users behind service accounts; no field of a user says that it is one."""
+    """Read the ids of the users behind service accounts; no field of a user says that it is one.
 
-    async def work(client: KeycloakClient) -> tuple[list[KeycloakClient], str]:
-        found = await admin.fetch(f"/clients/{segment(client.client_uuid)}/service-account-user")
-        return [], to_user(found).sub
+    A client that is deleted meanwhile has none.
+    """
+
+    async def work(client: KeycloakClient) -> tuple[list[KeycloakClient], str | None]:
+        found = await admin.find(f"/clients/{segment(client.client_uuid)}/service-account-user")
+        return [], None if found is None else to_user(found).sub
 
     with_account = [client for client in clients if client.has_service_account]
     return frozenset([sub async for sub in spread(with_account, work, width=admin.in_flight)])
 
 
-async def read_pages(admin: Admin, path: str, *, size: int) -> AsyncGenerator[object]:
+async def read_pages(admin: Admin, path: str, *, size: int, may_vanish: bool = False) -> AsyncGenerator[object]:
     """Yield the rows of a paged list up to its first empty page: a short page is not the end of a list.
 
     Raises:
         KeycloakAnswerInvalid: the list does not end, because `first` is ignored.
+        Vanished: what the list belongs to is gone; only with `may_vanish`.
     """
-    first, previous = 0, None
-    while rows := to_list(await admin.fetch(path, {"first": first, "max": size, "briefRepresentation": "true"}), path):
+    previous: list[object] = []
+    for first in count(step=size):
+        params = {"first": first, "max": size, "briefRepresentation": "true"}
+        if (found := await (admin.find if may_vanish else admin.fetch)(path, params)) is None:
+            raise Vanished(path)
+        if not (rows := to_list(found, path)):
+            return
         if rows == previous:
             raise KeycloakAnswerInvalid(evidence={"call": path, "found": "the same page twice"})
-        for row in rows:
+        for row in (previous := rows):
             yield row
-        first, previous = first + size, rows

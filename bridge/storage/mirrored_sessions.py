@@ -18,6 +18,8 @@ from bridge.storage.tables import sys_usersession
 Columns = Mapping[str, object]
 
 IN_A_LIST = 500
+IN_A_PART = 5000
+"""Rows of a long answer that are fetched together."""
 SYNC = "sync"
 s = sys_usersession.c
 
@@ -43,17 +45,12 @@ async def note_living(db: Db, *, issuer: str, package: str) -> dict[str, LiveRow
         s.Origin == Origin.KEYCLOAK,
         s.IsActive == True,  # noqa: E712 - SQL
     )
-    return {
-        row.SessionId: LiveRow(
-            row.SessionId,
-            row.Sub,
-            row.Sid,
-            row.Offline,
-            row.CreatedAt,
-            tuple(client_id for client_id in (row.ClientsAccessed or "").split(",") if client_id),
-        )
-        async for row in await db.stream(query)
-    }
+    living: dict[str, LiveRow] = {}
+    async for part in (await db.stream(query)).partitions(IN_A_PART):
+        for session_id, sub, sid, offline, created_at, accessed in part:
+            client_ids = tuple(client_id for client_id in (accessed or "").split(",") if client_id)
+            living[session_id] = LiveRow(session_id, sub, sid, offline, created_at, client_ids)
+    return living
 
 
 async def read_rows(db: Db, session_ids: Iterable[str]) -> dict[str, Columns]:
