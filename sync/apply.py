@@ -7,7 +7,7 @@ judge -> create, update: at once (at most 500 a transaction)
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -38,12 +38,8 @@ ROUNDS = 4
 UNKNOWN_GROUPS = "users are in groups that the list of groups does not show; their group codes were left as they are"
 
 
-class Clock(Protocol):
-    """Whatever tells the time."""
-
-    def __call__(self) -> datetime:
-        """Return the moment, in UTC."""
-        ...
+Clock = Callable[[], datetime]
+"""Whatever tells the time, in UTC."""
 
 
 class Progress(Protocol):
