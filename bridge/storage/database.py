@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+import aiosqlite
 from sqlalchemy import URL, Dialect, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -151,7 +152,7 @@ def build_engine(url: str, *, pool_size: int = 15, longest: timedelta = LONGEST)
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 10, "pool_pre_ping": True}
     if parsed.drivername == DRIVERS["sqlite"]:
         # A thread that waits for SQLite cannot be cancelled, so it must not wait longer than we do.
-        options["connect_args"] = {"timeout": longest.total_seconds()}
+        options["connect_args"] = {"timeout": longest.total_seconds(), "async_creator_fn": _open_sqlite}
         options.pop("pool_pre_ping")
     elif parsed.drivername == DRIVERS["mysql"]:
         options["connect_args"] = {"init_command": "SET time_zone = '+00:00'", "connect_timeout": 5}
@@ -199,6 +200,18 @@ async def check_clock(db: Db) -> None:
             f"MariaDB's time zone is {name} ({proof}), and it must be UTC: applications write NOW().",
             hint="Put default_time_zone = '+00:00' into the section [mariadbd] of its configuration and restart it.",
         )
+
+
+async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """Open a connection; when that fails, see its thread off, which would report to an event loop that is gone."""
+    connection = aiosqlite.connect(*arguments, **options)
+    worker = connection._thread  # noqa: SLF001 - aiosqlite has no public name for it
+    worker.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.to_thread(worker.join, LAST_STATEMENT_SECONDS)
+        raise
 
 
 def _thread_of(connection: Any) -> Thread:

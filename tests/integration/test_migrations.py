@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,11 @@ def test_a_database_that_is_not_there_is_named() -> None:
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with pytest.raises(DatabaseUnavailable):
         upgrade(f"sqlite:///{tmp_path}/missing/bridge.db")
+    # A thread that is left would report to an event loop that is gone, with a traceback nobody asked for.
+    assert {thread.name for thread in set(threading.enumerate()) - before if "worker" in thread.name} == set()
 
 
 def test_tables_of_another_making_are_left_as_they_are(database_url: str) -> None:
