@@ -9,6 +9,7 @@ One after the other, so that the findings read like a story; what stands on some
 import json
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from bridge.config import PackageSettings, Settings
 from bridge.errors import KeycloakError, StorageError
@@ -78,7 +79,7 @@ async def _check_package(settings: Settings, name: str, *, package: PackageSetti
     async with open_http(settings.http) as http:
         try:
             metadata = await Provider(
-                http, package, settings.http, now=_utc_now, elapsed=time.monotonic
+                http, package, settings.http, now=partial(datetime.now, UTC), elapsed=time.monotonic
             ).fetch_metadata()
         except KeycloakError as error:
             return [_report_discovery(error, section)]
@@ -142,7 +143,3 @@ async def _check_client(admin: Admin, wanted: Registration) -> list[Finding]:
         if isinstance(registration, dict) and registration.get("clientId") == wanted.client_id:
             return check_client_settings(registration, wanted)
     return [report_missing_client(wanted)]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(tz=UTC)
