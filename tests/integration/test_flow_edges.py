@@ -189,3 +189,31 @@ async def test_a_cookie_that_opens_nothing_is_no_hindrance(sqlite_service: Servi
     await sqlite_browser.sign_in()
     await sqlite_service.write("DELETE FROM sys_usersession")
     assert (await sqlite_browser.sign_in()).headers["location"] == APPLICATION
+
+
+def count_waiting_in(name: str) -> int:
+    """Count the tasks of this process that are suspended inside a coroutine of this name."""
+    waiting = 0
+    for task in asyncio.all_tasks():
+        inner: object = task.get_coro()
+        while inner is not None and name not in getattr(inner, "__qualname__", ""):
+            inner = getattr(inner, "cr_await", None)
+        waiting += inner is not None
+    return waiting
+
+
+async def test_of_two_that_reach_the_claim_together_one_wins_and_one_waits(
+    double: KeycloakDouble, sqlite_service: Service, sqlite_browser: Browser
+) -> None:
+    """B1, F20: neither saw the other's claim when it looked; the UPDATE decides."""
+    callback = await sqlite_browser.go_to_keycloak()
+    hold = double.faults.hold("openid-connect/certs")
+    both = [asyncio.create_task(sqlite_browser.get(callback)) for _ in range(2)]
+    await asyncio.to_thread(hold.wait_for_arrival)
+    while count_waiting_in("KeptDocument.get") < len(both):  # noqa: ASYNC110 - nobody announces it
+        await asyncio.sleep(0.005)
+    hold.release()
+    answers = await asyncio.gather(*both)
+    assert {answer.headers["location"] for answer in answers} == {APPLICATION}
+    assert double.count("POST", "/token") == 1
+    assert await sqlite_service.count("sys_usersession") == 1
