@@ -22,7 +22,7 @@ def error_kinds(kind: type[BridgeError] = BridgeError) -> Iterator[type[BridgeEr
     """Yield the classes of `bridge.errors`, from the root of the tree to its leaves."""
     yield kind
     for inner in kind.__subclasses__():
-        if inner.__module__ == errors.__name__:
+        if inner.__module__.startswith(f"{errors.__name__}."):
             yield from error_kinds(inner)
 
 

@@ -1,4 +1,4 @@
-"""Tables of signing in: pending logins, credentials of sessions, Keycloak's tokens kept sealed. Private."""
+"""Tables of signing in and out: pending logins, credentials, one-time codes, Keycloak's tokens kept sealed. Private."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column
@@ -7,6 +7,7 @@ from bridge.storage.tables.columns import (
     MARIADB_TABLE,
     Flag,
     UtcDateTime,
+    big_number,
     char,
     flag_check,
     long_text,
@@ -82,5 +83,56 @@ keycloak_grant = sa.Table(
     sa.PrimaryKeyConstraint("session_id"),
     sa.ForeignKeyConstraint(["session_id"], [SESSION], ondelete="CASCADE"),
     comment="Keycloak's tokens, sealed, one row a session",
+    **MARIADB_TABLE,
+)
+
+exchange_code = sa.Table(
+    "exchange_code",
+    metadata,
+    Column("digest", char(64), nullable=False, comment="SHA-256 of the one-time code"),
+    Column("session_id", char(64), nullable=False, comment="The session it opens"),
+    Column("client_id", varchar(255), nullable=False, comment="The app it was made for"),
+    Column("redirect_uri", sa.Text, nullable=False, comment="redirect_uri it was sent to"),
+    Column("code_challenge", varchar(128), nullable=False, comment="code_challenge of the app; S256"),
+    Column("created_at", UtcDateTime, nullable=False, comment="Start, UTC"),
+    Column("expires_at", UtcDateTime, nullable=False, comment="End, UTC"),
+    Column("attempts", sa.Integer, nullable=False, server_default="0", comment="Wrong verifiers so far"),
+    Column("redeemed_at", UtcDateTime, comment="When it was exchanged, UTC"),
+    Column("sealed_answer", long_text(), comment="The answer, sealed under a key derived from the code"),
+    Column("kept_until", UtcDateTime, nullable=False, comment="As long as its session may live, UTC"),
+    sa.PrimaryKeyConstraint("digest"),
+    sa.Index("idx_exchange_code_session", "session_id"),
+    sa.Index("idx_exchange_code_kept", "kept_until"),
+    comment="One-time codes of native apps; a used one stays known",
+    **MARIADB_TABLE,
+)
+
+logout_token_seen = sa.Table(
+    "logout_token_seen",
+    metadata,
+    Column("digest", char(64), nullable=False, comment="SHA-256 of issuer and jti"),
+    Column("package", varchar(100), nullable=False, comment="Package (tenant)"),
+    Column("seen_at", UtcDateTime, nullable=False, comment="When it came, UTC"),
+    Column("expires_at", UtcDateTime, nullable=False, comment="End of the token, UTC"),
+    sa.PrimaryKeyConstraint("digest"),
+    sa.Index("idx_logout_token_seen_expires", "expires_at"),
+    comment="Logout tokens that came, so that none works twice",
+    **MARIADB_TABLE,
+)
+
+logout_tombstone = sa.Table(
+    "logout_tombstone",
+    metadata,
+    Column("id", big_number(), primary_key=True, autoincrement=True, comment="Number"),
+    Column("package", varchar(100), nullable=False, comment="Package (tenant)"),
+    Column("issuer", varchar(255), nullable=False, comment="Issuer of the Keycloak session"),
+    Column("sid", varchar(255), comment="Keycloak's session id; absent: all sessions of the subject"),
+    Column("sub", varchar(255), comment="Subject identifier"),
+    Column("issued_at", UtcDateTime, nullable=False, comment="iat of the logout token, UTC"),
+    Column("expires_at", UtcDateTime, nullable=False, comment="End of this memory, UTC"),
+    sa.Index("idx_logout_tombstone_sid", "issuer", "sid"),
+    sa.Index("idx_logout_tombstone_sub", "issuer", "sub"),
+    sa.Index("idx_logout_tombstone_expires", "expires_at"),
+    comment="Sign-outs that came before their session was stored",
     **MARIADB_TABLE,
 )

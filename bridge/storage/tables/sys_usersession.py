@@ -94,6 +94,7 @@ sys_usersession = sa.Table(
     index(NAME, "issuer_sub", "Issuer", "Sub", "IsActive"),
     index(NAME, "active_expiry", "ExpiresAt", postgresql_where=ACTIVE, sqlite_where=ACTIVE),
     index(NAME, "cleanup", "InvalidatedAt", postgresql_where=INACTIVE, sqlite_where=INACTIVE),
+    index(NAME, "idle", "IsActive", "IdleExpiresAt"),
     comment="Sessions of the bridge, mirrored ones of Keycloak, and hand-written ones",
     **MARIADB_TABLE,
 )

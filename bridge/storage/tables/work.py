@@ -1,9 +1,9 @@
-"""Tables of work and audit: who holds a job, what a run did, what matters to security. Private."""
+"""Tables of work: who holds a job, what a run of the sync did, and where it goes on. Private."""
 
 import sqlalchemy as sa
 from sqlalchemy import Column
 
-from bridge.storage.tables.columns import MARIADB_TABLE, UtcDateTime, big_number, char, long_text, metadata, varchar
+from bridge.storage.tables.columns import MARIADB_TABLE, UtcDateTime, char, long_text, metadata, varchar
 
 lease = sa.Table(
     "lease",
@@ -42,22 +42,81 @@ sync_run = sa.Table(
     **MARIADB_TABLE,
 )
 
-security_event = sa.Table(
-    "security_event",
+sync_shard = sa.Table(
+    "sync_shard",
     metadata,
-    Column("id", big_number(), primary_key=True, autoincrement=True, comment="Number"),
-    Column("at", UtcDateTime, nullable=False, comment="When, UTC"),
-    Column("event", varchar(50), nullable=False, comment="What happened"),
-    Column("package", varchar(100), comment="Package (tenant)"),
-    Column("issuer", varchar(255), comment="Issuer of the identity"),
-    Column("sub", varchar(255), comment="Subject of the identity"),
-    Column("username", varchar(150), comment="User name"),
-    Column("session_id", char(64), comment="Session handle"),
-    Column("ip_address", varchar(45), comment="From where"),
-    Column("request_id", varchar(64), comment="Request in the log"),
-    Column("evidence", long_text(), comment="JSON: what was expected and found, never a secret"),
-    sa.Index("idx_security_event_at", "at"),
-    sa.Index("idx_security_event_sub", "issuer", "sub"),
-    comment="Audit trail",
+    Column("run_id", char(36), nullable=False, comment="The run"),
+    Column("number", sa.Integer, nullable=False, comment="Place in the run"),
+    Column("created_from", UtcDateTime, comment="People made from here, UTC; absent: without a lower bound"),
+    Column("created_until", UtcDateTime, comment="People made before, UTC; absent: without an upper bound"),
+    Column("status", varchar(20), nullable=False, comment="waiting, complete or failed"),
+    Column("expected", sa.Integer, nullable=False, server_default="0", comment="People that Keycloak counted"),
+    Column("found", sa.Integer, nullable=False, server_default="0", comment="People that were read"),
+    Column("attempts", sa.Integer, nullable=False, server_default="0", comment="How often it was begun"),
+    Column("updated_at", UtcDateTime, nullable=False, comment="Last write, UTC"),
+    sa.PrimaryKeyConstraint("run_id", "number"),
+    comment="Parts of a full reading, each read and proved by itself",
+    **MARIADB_TABLE,
+)
+
+sync_cursor = sa.Table(
+    "sync_cursor",
+    metadata,
+    Column("issuer", varchar(255), nullable=False, comment="Issuer of the realm"),
+    Column("stream", varchar(20), nullable=False, comment="events or admin_events"),
+    Column("position_at", UtcDateTime, nullable=False, comment="Everything before was seen, UTC"),
+    Column("seen", long_text(), comment="JSON: ids near the position that were seen"),
+    Column("updated_at", UtcDateTime, nullable=False, comment="Last write, UTC"),
+    sa.PrimaryKeyConstraint("issuer", "stream"),
+    comment="How far the events of a realm were read",
+    **MARIADB_TABLE,
+)
+
+sync_dirty = sa.Table(
+    "sync_dirty",
+    metadata,
+    Column("issuer", varchar(255), nullable=False, comment="Issuer of the realm"),
+    Column("kind", varchar(20), nullable=False, comment="user or group"),
+    Column("id", varchar(255), nullable=False, comment="Its id at Keycloak"),
+    Column("reason", varchar(50), nullable=False, comment="Which event, or what else"),
+    Column("marked_at", UtcDateTime, nullable=False, comment="Last mark, UTC"),
+    Column("not_before", UtcDateTime, nullable=False, comment="Next attempt, UTC"),
+    Column("attempts", sa.Integer, nullable=False, server_default="0", comment="Attempts that failed"),
+    Column("last_error", varchar(255), comment="Why the last one failed"),
+    sa.PrimaryKeyConstraint("issuer", "kind", "id"),
+    sa.Index("idx_sync_dirty_next", "issuer", "not_before"),
+    comment="Who must be read again",
+    **MARIADB_TABLE,
+)
+
+sync_stage = sa.Table(
+    "sync_stage",
+    metadata,
+    Column("run_id", char(36), nullable=False, comment="The run"),
+    Column("sub", varchar(255), nullable=False, comment="Subject of the identity"),
+    Column("change", varchar(20), nullable=False, comment="update, absence, disable or removal"),
+    Column("row_version", sa.Integer, nullable=False, comment="RowVersion that the change was decided on"),
+    Column("columns", long_text(), nullable=False, comment="JSON: the columns to write"),
+    sa.PrimaryKeyConstraint("run_id", "sub"),
+    comment="Differences that a run has found and not yet written",
+    **MARIADB_TABLE,
+)
+
+sync_plan = sa.Table(
+    "sync_plan",
+    metadata,
+    Column("id", char(36), nullable=False, comment="UUID of the plan"),
+    Column("package", varchar(100), nullable=False, comment="Package (tenant)"),
+    Column("run_id", char(36), nullable=False, comment="The run whose changes are held"),
+    Column("status", varchar(20), nullable=False, comment="open, approved, rejected, replaced or expired"),
+    Column("reason", varchar(255), nullable=False, comment="Which limit was reached"),
+    Column("changes", long_text(), nullable=False, comment="JSON: the exact changes of rows"),
+    Column("created_at", UtcDateTime, nullable=False, comment="Start, UTC"),
+    Column("expires_at", UtcDateTime, nullable=False, comment="End, UTC"),
+    Column("decided_at", UtcDateTime, comment="When somebody decided, UTC"),
+    Column("decided_by", varchar(150), comment="Who decided"),
+    sa.PrimaryKeyConstraint("id"),
+    sa.Index("idx_sync_plan_package", "package", "status"),
+    comment="Changes that wait for somebody's approval",
     **MARIADB_TABLE,
 )
