@@ -6,20 +6,15 @@ judge -> create, update: at once (at most 500 a transaction)
       -> its name is held by another identity: put aside for `settle_names`, where swaps and chains are seen whole
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from bridge.errors import KeycloakAnswerInvalid
 from bridge.keycloak import pages
-from bridge.keycloak.admin import Admin
-from bridge.model import Identity
 from bridge.storage import leases, mirrored_users
-from bridge.storage.database import Database, Db
-from bridge.storage.leases import Lease
+from bridge.storage.database import Db
 from bridge.storage.mirrored_users import UserBatch
+from sync.job import Job
 from sync.reconcile import (
     Columns,
     Conflict,
@@ -36,68 +31,6 @@ BATCH = 500
 ROUNDS = 4
 """How often somebody whose row or name moves meanwhile is read again in one run."""
 UNKNOWN_GROUPS = "users are in groups that the list of groups does not show; their group codes were left as they are"
-
-
-Clock = Callable[[], datetime]
-"""Whatever tells the time, in UTC."""
-
-
-class Progress(Protocol):
-    """Whoever is told how far a run is."""
-
-    def stage(self, name: str, total: int | None) -> None:
-        """Begin a stage of so many steps; None when nobody knows."""
-        ...
-
-    def advance(self, n: int = 1) -> None:
-        """Say that steps of the stage are done."""
-        ...
-
-
-@dataclass
-class Counts:
-    """What a run has read and written so far."""
-
-    users_read: int = 0
-    users_created: int = 0
-    users_updated: int = 0
-    users_unchanged: int = 0
-    users_missing: int = 0
-    sessions_read: int = 0
-    sessions_created: int = 0
-    sessions_updated: int = 0
-    sessions_ended: int = 0
-    sessions_skipped: int = 0
-
-
-@dataclass
-class Job:
-    """One run: where it reads and writes, under which lease, and what it has found so far."""
-
-    database: Database
-    admin: Admin
-    lease: Lease
-    package: str
-    issuer: str
-    now: Clock
-    progress: Progress
-    counts: Counts = field(default_factory=Counts)
-    conflicts: dict[str, Conflict] = field(default_factory=dict)
-    incomplete: list[str] = field(default_factory=list)
-    codes: dict[str, str] = field(default_factory=dict)
-    """Group codes by group id; `group_ids` are all groups of the tree, also those that can have no code."""
-    group_ids: set[str] = field(default_factory=set)
-    groups_read_again: bool = False
-    groups_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def realm(self) -> str:
-        """The realm's name, as log lines give it."""
-        return self.issuer.rsplit("/", 1)[-1]
-
-    def identity(self, sub: str) -> Identity:
-        """Return the identity of a user of this run's realm and package."""
-        return Identity(self.issuer, sub, self.package)
 
 
 @dataclass(frozen=True)
@@ -279,7 +212,9 @@ async def _write(job: Job, batch: UserBatch) -> set[str]:
 
     async def step(db: Db) -> set[str]:
         await leases.guard(db, job.lease)
-        return await mirrored_users.write_batch(db, batch, issuer=job.issuer, package=job.package, now=job.now())
+        return await mirrored_users.write_batch(
+            db, batch, issuer=job.issuer, package=job.package, run_id=job.run_id, now=job.now()
+        )
 
     lost = await job.database.write(step)
     job.counts.users_created += len(batch.creates.keys() - lost)

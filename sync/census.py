@@ -14,7 +14,8 @@ from bridge.keycloak.mapping import ClientSessionStats, KeycloakClient, Keycloak
 from bridge.storage import leases, mirrored_sessions, mirrored_users
 from bridge.storage.database import Db
 from bridge.storage.mirrored_sessions import LiveRow
-from sync.apply import BATCH, Job
+from sync.apply import BATCH
+from sync.job import Job
 from sync.reconcile import SESSION_ENDED, Kind, decide_session, mirrored_session_id
 
 MARGIN = timedelta(seconds=5)

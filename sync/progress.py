@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from bridge.telemetry import get_logger
-from sync.apply import Progress
+from sync.job import Progress
 
 LINE_EVERY = 10_000
 

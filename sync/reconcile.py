@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from bridge.keycloak.group_codes import UNFIT, build_group_codes
 from bridge.keycloak.mapping import KeycloakGroup, KeycloakSession, KeycloakUser, RealmLimits
 from bridge.model import Identity, Origin
 
@@ -138,22 +139,9 @@ def merge_codes(current: Sequence[str], mirrored: Collection[str], produced: Ite
 
 
 def group_codes(groups: Iterable[KeycloakGroup]) -> tuple[dict[str, str], list[Conflict]]:
-    """Return the code of each group by its id, and the groups that can have none.
-
-    A code is the path without its first slash, made from the parent chain: a name with a slash would forge another
-    group's path, one with a comma another group. What is below such a group has no code either.
-    """
-    known = {group.group_id: group for group in groups}
-    codes: dict[str, str] = {}
-    conflicts: list[Conflict] = []
-    for group in known.values():
-        chain = _chain(group, known)
-        path = "/".join(one.name for one in chain)
-        if any("/" in one.name or "," in one.name or "\0" in one.name for one in chain):
-            conflicts.append(Conflict(f"group /{path}", "a group name with a slash or a comma cannot be a group code"))
-        else:
-            codes[group.group_id] = path
-    return codes, conflicts
+    """Return the code of each group by its id, and the groups that can have none."""
+    found = build_group_codes(groups)
+    return dict(found.codes), [Conflict(f"group {path}", UNFIT) for path in found.refused]
 
 
 def decide_session(
@@ -187,6 +175,7 @@ def decide_session(
         "Origin": str(Origin.KEYCLOAK),
         "RememberMe": session.remember_me,
         "ClientsAccessed": ",".join(sorted(session.client_ids)) or None,
+        **_last_client(session, row),
     }
     if row is None:
         # An account that may not sign in gets no new row that says it is signed in.
@@ -195,6 +184,20 @@ def decide_session(
     if "IsActive" in changed and not owner["Active"]:
         return Decision(Kind.UNCHANGED)
     return Decision(Kind.UPDATE if changed else Kind.UNCHANGED, changed)
+
+
+def _last_client(session: KeycloakSession, row: Columns | None) -> dict[str, object]:
+    """Return the client that was used last, as far as it is known: Keycloak tells which there are, not when.
+
+    One that was not there at the last census was used since; with several at once nobody knows.
+    """
+    known = set(_codes(row["ClientsAccessed"])) if row is not None else set()
+    new = session.client_ids - known
+    if len(new) == 1:
+        return {"LastClientAccessed": min(new), "LastClientAccessedAt": session.last_access_at}
+    if row is None:
+        return {"LastClientAccessed": None, "LastClientAccessedAt": None}
+    return {name: row[name] for name in ("LastClientAccessed", "LastClientAccessedAt")}
 
 
 def session_end(session: KeycloakSession, limits: RealmLimits) -> datetime:
@@ -250,10 +253,3 @@ def _unfit(wanted: Columns) -> list[tuple[str, str]]:
         elif "\0" in value:
             found.append((name, f"{name} holds a character that databases refuse"))
     return found
-
-
-def _chain(group: KeycloakGroup, known: Mapping[str, KeycloakGroup]) -> list[KeycloakGroup]:
-    chain = [group]
-    while chain[0].parent_id is not None and len(chain) <= len(known):
-        chain.insert(0, known[chain[0].parent_id])
-    return chain

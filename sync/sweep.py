@@ -15,7 +15,8 @@ from bridge.keycloak.mapping import KeycloakClient, KeycloakUser
 from bridge.storage import leases, mirrored_users
 from bridge.storage.database import Db
 from bridge.storage.mirrored_users import UserBatch
-from sync.apply import BATCH, Job, apply_people, read_again, read_groups, settle_names
+from sync.apply import BATCH, apply_people, read_again, read_groups, settle_names
+from sync.job import Job
 from sync.reconcile import Person
 
 CALLS_A_USER = 2
@@ -99,7 +100,9 @@ class Sweep:
         async def step(db: Db) -> set[str]:
             await leases.guard(db, job.lease)
             batch = UserBatch(changes=changes, noted=self._noted)
-            return await mirrored_users.write_batch(db, batch, issuer=job.issuer, package=job.package, now=now)
+            return await mirrored_users.write_batch(
+                db, batch, issuer=job.issuer, package=job.package, run_id=job.run_id, now=now
+            )
 
         job.counts.users_missing += len(changes.keys() - await job.database.write(step))
 

@@ -20,8 +20,8 @@ from bridge.storage import leases, sync_runs
 from bridge.storage.database import Database
 from bridge.storage.leases import Lease
 from bridge.telemetry import get_logger
-from sync.apply import Clock, Counts, Job, Progress
 from sync.census import census
+from sync.job import Clock, Counts, Job, Progress
 from sync.reconcile import Conflict
 from sync.sweep import sweep
 
@@ -84,7 +84,7 @@ async def run_once(
     held = await database.write(lambda db: leases.acquire(db, _lease_name(issuer), holder=holder, lasting=LEASE_LASTS))
     try:
         run_id = await database.write(lambda db: sync_runs.start_run(db, package=package, now=now()))
-        job = Job(database, admin, held, package, issuer, now, progress)
+        job = Job(database, admin, held, run_id, package, issuer, now, progress)
         log = get_logger().bind(package=package, realm=job.realm, run_id=run_id)
         log.info("sync_run_started")
         try:

@@ -1,34 +1,22 @@
 """The sections of the settings, one class each, as they stand in `keycloak-bridge.toml`.
 
 Every class knows the settings whose feature this version does not have yet (`not_available`): they are refused by
-name, because a setting that is silently ignored is worse than none (a cap that caps nothing, a proxy nobody trusts).
+name. Limits of sessions and retentions are in `policy`.
 """
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Self
+from pathlib import Path
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from bridge.config.policy import PolicySettings, RetentionSettings
 from bridge.config.references import Secret, refuse_empty
+from bridge.config.section import Section
 from bridge.config.values import Duration, is_loopback, parse_origin, refuse_bad_issuer, refuse_bad_key
 
 PACKAGE_NAME = r"^[a-z0-9-]{1,40}$"
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, no unknown keys, and features of later versions refused by name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-    not_available: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_later_features(cls, values: object) -> object:
-        if isinstance(values, dict):
-            for name in sorted(cls.not_available & values.keys()):
-                raise ValueError(f"the setting {name} is not available in this version")
-        return values
 
 
 class DatabaseSettings(Section):
@@ -60,6 +48,12 @@ class HttpSettings(Section):
     read_timeout: Duration = Field(default=timedelta(seconds=10), examples=['read_timeout = "10s"'])
     total_timeout: Duration = Field(default=timedelta(seconds=15), examples=['total_timeout = "15s"'])
     connections: int = Field(default=20, ge=1, le=500, examples=["connections = 20"])
+
+
+class GeoipSettings(Section):
+    """A file that tells the places of addresses; without the section every place is unknown."""
+
+    database: Path = Field(examples=['database = "/var/lib/GeoIP/GeoLite2-City.mmdb"'])
 
 
 class SyncSettings(Section):
@@ -109,22 +103,6 @@ class PackageSettings(Section):
         return ["".join(parse_origin(address)) for address in addresses]
 
 
-class SessionPolicy(Section):
-    """How long a session of one type may live."""
-
-    not_available = frozenset({"idle", "max_sessions", "at_cap", "follow_keycloak", "rotation", "refresh_lifetime"})
-
-    lifetime: Duration = Field(default=timedelta(hours=8), examples=['lifetime = "8h"'])
-
-
-class PolicySettings(Section):
-    """Lifetimes by session type."""
-
-    not_available = frozenset({"api", "mobile", "console"})
-
-    web: SessionPolicy = Field(default_factory=SessionPolicy, examples=['[policy.web]\nlifetime = "8h"'])
-
-
 def _one_loopback_or_https(value: str) -> str:
     parts = urlsplit(value)
     if (
@@ -153,7 +131,7 @@ def _listen_address(value: object) -> object:
 class Settings(Section):
     """Everything the bridge and the sync are told from outside."""
 
-    not_available = frozenset({"proxies", "verify", "apps", "resource_servers", "admin", "redis", "geoip"})
+    not_available = frozenset({"proxies", "verify", "apps", "resource_servers", "admin", "redis"})
 
     public_url: Annotated[str, AfterValidator(_one_loopback_or_https)] = Field(
         examples=['public_url = "https://sso.example.com"']
@@ -166,10 +144,16 @@ class Settings(Section):
     )
     sealing: SealingSettings = Field(examples=['[sealing]\nkeys = ["env:BRIDGE_KEY"]'])
     http: HttpSettings = Field(default_factory=HttpSettings, examples=['[http]\ntotal_timeout = "15s"'])
+    geoip: GeoipSettings | None = Field(
+        default=None, examples=['[geoip]\ndatabase = "/var/lib/GeoIP/GeoLite2-City.mmdb"']
+    )
     packages: dict[Annotated[str, Field(pattern=PACKAGE_NAME)], PackageSettings] = Field(
         min_length=1, examples=['[packages.staff]\nissuer = "https://keycloak.example.com/realms/staff"']
     )
     policy: PolicySettings = Field(default_factory=PolicySettings, examples=['[policy.web]\nlifetime = "8h"'])
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, examples=['[retention]\nexpired_sessions = "7d"']
+    )
 
     @model_validator(mode="after")
     def _clients_are_distinct(self) -> Self:

@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def parse_duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
     """Read `90s`, `30m`, `8h` or `30d`.
 
     Raises:

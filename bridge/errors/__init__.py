@@ -4,11 +4,15 @@
     ├── ConfigurationError          a setting is wrong or missing (exit status 2)
     ├── RequestRefused              the visitor's request cannot be honoured as it stands
     │   ├── UnknownPackage  DuplicatedParameter  ReturnToRefused  HintRefused  FormRefused  UnsupportedForm  NotSignedIn
+    │   └── SessionUnknown
     ├── SignInRefused               a sign-in ends here
     │   ├── StateUnknown  StateExpired  StateOfOtherPackage  OtherBrowser  CookiesRefused  TooManyWaiting
     │   ├── AnswerRefused  AuthorizationFailed  LoginTimedOut  SignInInterrupted
     │   ├── TokenResponseRefused  IdTokenRefused
-    │   └── UserDisabled  IdentityConflict  UsernameRefused  UsernameMissing
+    │   ├── UserDisabled  IdentityConflict  UsernameRefused  UsernameMissing
+    │   └── IdentityMissing  SessionRefused  SessionLimitReached
+    ├── EntryRefused                what somebody enters about people cannot be stored
+    │   └── UserRefused  UserExists  UserUnknown  UsergroupRefused  PreferenceRefused
     ├── KeycloakError
     │   ├── KeycloakUnavailable     nothing was sent, or a read may be repeated
     │   ├── OutcomeUnknown          something was sent and the answer is lost: never repeat it
@@ -30,6 +34,14 @@ from bridge.errors.keycloak import (
     OutcomeUnknown,
     PermissionMissing,
 )
+from bridge.errors.people import (
+    EntryRefused,
+    PreferenceRefused,
+    UserExists,
+    UsergroupRefused,
+    UserRefused,
+    UserUnknown,
+)
 from bridge.errors.requests import (
     DuplicatedParameter,
     FormRefused,
@@ -37,6 +49,7 @@ from bridge.errors.requests import (
     NotSignedIn,
     RequestRefused,
     ReturnToRefused,
+    SessionUnknown,
     UnknownPackage,
     UnsupportedForm,
 )
@@ -45,9 +58,12 @@ from bridge.errors.sign_in import (
     AuthorizationFailed,
     CookiesRefused,
     IdentityConflict,
+    IdentityMissing,
     IdTokenRefused,
     LoginTimedOut,
     OtherBrowser,
+    SessionLimitReached,
+    SessionRefused,
     SignInInterrupted,
     SignInRefused,
     StateExpired,
@@ -78,10 +94,12 @@ __all__ = [
     "DatabaseUnavailable",
     "DatabaseUnfit",
     "DuplicatedParameter",
+    "EntryRefused",
     "FormRefused",
     "HintRefused",
     "IdTokenRefused",
     "IdentityConflict",
+    "IdentityMissing",
     "KeycloakAnswerInvalid",
     "KeycloakError",
     "KeycloakUnavailable",
@@ -92,9 +110,13 @@ __all__ = [
     "OtherBrowser",
     "OutcomeUnknown",
     "PermissionMissing",
+    "PreferenceRefused",
     "RequestRefused",
     "ReturnToRefused",
     "SchemaOutdated",
+    "SessionLimitReached",
+    "SessionRefused",
+    "SessionUnknown",
     "SignInInterrupted",
     "SignInRefused",
     "StateExpired",
@@ -106,6 +128,10 @@ __all__ = [
     "UnknownPackage",
     "UnsupportedForm",
     "UserDisabled",
+    "UserExists",
+    "UserRefused",
+    "UserUnknown",
+    "UsergroupRefused",
     "UsernameMissing",
     "UsernameRefused",
     "find_error",

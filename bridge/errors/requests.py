@@ -54,3 +54,10 @@ class UnsupportedForm(RequestRefused):
 
     code = "unsupported_form"
     status = 415
+
+
+class SessionUnknown(RequestRefused):
+    """There is no such session here."""
+
+    code = "session_unknown"
+    status = 404

@@ -112,3 +112,24 @@ class UsernameMissing(UsernameRefused):
     """The sign-in service did not tell a user name that can be used here. Please ask your administrator."""
 
     code = "username_missing"
+
+
+class SessionRefused(SignInRefused):
+    """This session cannot be stored as it stands."""
+
+    code = "session_refused"
+    status = 422
+
+
+class SessionLimitReached(SignInRefused):
+    """You have as many sessions as may be open at the same time. Please sign out somewhere else first."""
+
+    code = "session_limit_reached"
+    status = 409
+
+
+class IdentityMissing(SignInRefused):
+    """This account is not known to Keycloak, and cannot sign in."""
+
+    code = "identity_missing"
+    status = 409

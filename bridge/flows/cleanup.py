@@ -1,15 +1,81 @@
-"""Delete what nobody can come back to, so that a public login page does not grow a table without end."""
+"""End what time has ended, and delete what nobody can come back to, some rows at a time.
 
+    end_overdue     every half minute: sessions past their absolute or idle end become inactive; long ended ones go
+    delete_old      every ten minutes: forgotten logins, dead credentials, counters, revocations, history, audit
+
+Every batch is a transaction of its own, so that nobody waits long for a lock. Any number of replicas may do so at once.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from bridge.storage import oauth_states, session_credentials
-from bridge.storage.database import Database
+from bridge.config.policy import RetentionSettings
+from bridge.storage import (
+    keycloak_grants,
+    oauth_states,
+    security_events,
+    session_credentials,
+    user_history,
+    user_sessions,
+)
+from bridge.storage.database import Database, Db
+from bridge.storage.user_sessions import CleanedUp
+
+BATCH = 500
+Deletion = Callable[[Db], Awaitable[int]]
 
 
-async def delete_old_logins(database: Database, *, now: datetime) -> None:
-    """Delete forgotten logins and credentials past their end; consumed logins stay a day, for late duplicates.
+async def end_overdue(
+    database: Database, retention: RetentionSettings, *, now: datetime, limit: int = BATCH
+) -> CleanedUp:
+    """End and delete sessions until none is left to, and return how many there were."""
+    expired = idle = deleted = 0
+    while True:
+        done = await database.write(
+            lambda db: user_sessions.cleanup_expired(
+                db,
+                now=now,
+                expired_for=retention.expired_sessions,
+                inactive_for=retention.inactive_sessions,
+                limit=limit,
+            )
+        )
+        expired, idle, deleted = expired + done.expired, idle + done.idle, deleted + done.deleted
+        if max(done.expired, done.idle, done.deleted) < limit:
+            return CleanedUp(expired, idle, deleted)
 
-    Any number of replicas may do so at once.
-    """
-    await database.write(lambda db: oauth_states.delete_old(db, now=now))
-    await database.write(lambda db: session_credentials.delete_expired(db, now=now))
+
+async def count_overdue(database: Database, retention: RetentionSettings, *, now: datetime) -> CleanedUp:
+    """Return how many sessions a clean-up would end and delete now."""
+    async with database.reading(patient=True) as db:
+        return await user_sessions.cleanup_expired(
+            db,
+            now=now,
+            expired_for=retention.expired_sessions,
+            inactive_for=retention.inactive_sessions,
+            limit=sys.maxsize,
+            dry_run=True,
+        )
+
+
+async def delete_old(database: Database, retention: RetentionSettings, *, now: datetime, limit: int = BATCH) -> int:
+    """Delete what is over in the private tables, and return how many rows that were."""
+    steps: list[Deletion] = [
+        lambda db: oauth_states.delete_old(db, now=now, limit=limit),
+        lambda db: session_credentials.delete_expired(db, now=now, limit=limit),
+        lambda db: keycloak_grants.delete_of_ended(db, limit=limit),
+        lambda db: session_credentials.delete_of_ended(db, limit=limit),
+        lambda db: user_history.delete_old(db, before=now - retention.user_history, limit=limit),
+        lambda db: security_events.delete_old(db, before=now - retention.security_events, limit=limit),
+    ]
+    return sum([await _until_done(database, step, limit=limit) for step in steps])
+
+
+async def _until_done(database: Database, step: Deletion, *, limit: int) -> int:
+    total = 0
+    while True:
+        deleted = await database.write(step)
+        total += deleted
+        if deleted < limit:
+            return total

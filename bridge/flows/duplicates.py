@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bridge.errors import BridgeError, KeycloakUnavailable, SignInInterrupted, StateUnknown, find_error
-from bridge.flows.session import RelyingParty, build_credential
+from bridge.flows.relying_party import RelyingParty, build_credential
 from bridge.model import ClientFacts, PendingLogin, digest
 from bridge.storage import oauth_states, security_events, session_credentials
 from bridge.storage.database import Db

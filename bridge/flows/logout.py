@@ -7,11 +7,13 @@ The local session is dead before the browser leaves, so that nothing that happen
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from bridge.errors import KeycloakError
+from bridge.flows.ending import end_session
+from bridge.flows.relying_party import RelyingParty
 from bridge.flows.return_to import check_return_to
-from bridge.flows.session import RelyingParty, end_session
-from bridge.model import digest
+from bridge.model import Origin, UserSession, digest
 from bridge.oidc.logout import build_end_session_url
 from bridge.sealing import SealBroken
 from bridge.storage import keycloak_grants, user_sessions
@@ -66,14 +68,29 @@ async def _end(rp: RelyingParty, credential: str) -> tuple[str, str | None] | No
         found = await user_sessions.get_active_session(db, digest(credential), package=rp.package, now=now)
         if found is None:
             return None
-        session, user = found
+        session, user = found.session, found.user
         sealed = await keycloak_grants.find_sealed_id_token(db, session.session_id)
         # What another tab opened with the same session of Keycloak ends too: its callback must not bring anybody back.
-        for one in await user_sessions.get_sessions_of_sid(db, session, now=now):
-            await end_session(db, one, reason="logout", invalidated_by=user.username, now=now)
+        for one in await _with_same_sid(db, session, now=now):
+            await end_session(db, one.session_id, reason="logout", invalidated_by=user.username, now=now)
         return session.session_id, sealed
 
     return await rp.database.write(step)
+
+
+async def _with_same_sid(db: Db, session: UserSession, *, now: datetime) -> list[UserSession]:
+    """Return the sessions of the bridge, of a session's type, that share its `sid` at Keycloak; itself among them."""
+    if session.issuer is None or session.sid is None:
+        return [session]
+    found = await user_sessions.get_user_sessions(
+        db,
+        None,
+        package=session.package,
+        now=now,
+        session_type=session.session_type,
+        sid=(session.issuer, session.sid),
+    )
+    return [one for one in found if one.origin == Origin.BRIDGE]
 
 
 def _open_hint(rp: RelyingParty, session_id: str, sealed: str | None) -> str | None:

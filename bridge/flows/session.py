@@ -1,15 +1,13 @@
-"""What all flows share: the relying party of a package, and how a verified sign-in becomes a session."""
+"""How a verified sign-in becomes a session: everything in one transaction."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bridge.config import PackageSettings
-from bridge.config.sections import SessionPolicy
-from bridge.errors import NotSignedIn, SignInInterrupted, UsernameMissing
-from bridge.flows.outcomes import Outcomes
-from bridge.keycloak.provider import Provider
+from bridge.devices import describe_device
+from bridge.errors import SignInInterrupted, UsernameMissing
+from bridge.flows.ending import end_session, note_ended
+from bridge.flows.relying_party import RelyingParty, build_credential
 from bridge.model import (
     ClientFacts,
     Identity,
@@ -18,59 +16,21 @@ from bridge.model import (
     NewSession,
     PendingLogin,
     Profile,
+    SessionType,
     User,
-    UserSession,
     digest,
 )
 from bridge.oidc.id_token import IdTokenClaims
-from bridge.sealing import Sealer
 from bridge.storage import (
     keycloak_grants,
     mirrored_users,
     oauth_states,
     security_events,
-    session_credentials,
     user_sessions,
     users,
 )
-from bridge.storage.database import Database, Db
+from bridge.storage.database import Db
 from bridge.storage.security_events import SecurityEvent
-
-Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class RelyingParty:
-    """The bridge as the client of one package's realm (OpenID Connect Core 1.0 section 1.2), and what it works with."""
-
-    package: str
-    settings: PackageSettings
-    public_url: str
-    policy: SessionPolicy
-    claim_life: timedelta
-    """How long an exchange and the transaction after it may take; past it the login counts as failed."""
-    provider: Provider
-    database: Database
-    sealer: Sealer
-    outcomes: Outcomes
-    now: Clock
-    is_user_gone: Callable[[str], Awaitable[bool]] | None
-    """Asks the Admin API whether a `sub` no longer exists; None without the package's sync section."""
-
-    @property
-    def default_return_to(self) -> str:
-        """Where a login without `return_to` ends: the first application that is configured, else our own page."""
-        return self.settings.return_to[0] if self.settings.return_to else "/"
-
-    @property
-    def redirect_uri(self) -> str:
-        """Where Keycloak sends browsers back to; from the configuration, never from a Host header."""
-        return f"{self.public_url}/callback/{self.package}"
-
-    @property
-    def post_logout_redirect_uri(self) -> str:
-        """Where Keycloak sends browsers after a sign-out."""
-        return f"{self.public_url}/logout/done/{self.package}"
 
 
 @dataclass(frozen=True)
@@ -92,11 +52,6 @@ class OpenedSession:
     session_id: str
     expires_at: datetime
     credential: str = field(repr=False)
-
-
-def build_credential() -> str:
-    """Return a session credential of 256 random bits."""
-    return secrets.token_urlsafe(32)
 
 
 async def open_session(rp: RelyingParty, sign_in: VerifiedSignIn) -> OpenedSession:
@@ -131,41 +86,6 @@ async def open_session(rp: RelyingParty, sign_in: VerifiedSignIn) -> OpenedSessi
     return OpenedSession(opened.session_id, opened.expires_at, credential)
 
 
-async def get_signed_in(rp: RelyingParty, credential: str | None) -> tuple[UserSession, User]:
-    """Return the living session of a credential and its person.
-
-    Raises:
-        NotSignedIn: there is none.
-    """
-    found = None
-    if credential is not None:
-        async with rp.database.reading() as db:
-            found = await user_sessions.get_active_session(db, digest(credential), package=rp.package, now=rp.now())
-    if found is None:
-        raise NotSignedIn
-    return found
-
-
-async def end_session(db: Db, session: UserSession, *, reason: str, invalidated_by: str | None, now: datetime) -> None:
-    """End a session with all that opens it; history stays in its row and in the audit trail."""
-    await user_sessions.invalidate_session(
-        db, session.session_id, invalidated_by=invalidated_by, reason=reason, now=now
-    )
-    await session_credentials.delete_of_session(db, session.session_id)
-    await keycloak_grants.delete_of_session(db, session.session_id)
-    known = session.issuer is not None and session.sub is not None
-    identity = Identity(str(session.issuer), str(session.sub), session.package) if known else None
-    entry = SecurityEvent(
-        "session_ended",
-        session.package,
-        identity=identity,
-        username=session.username,
-        session_id=session.session_id,
-        evidence={"reason": reason},
-    )
-    await security_events.append(db, entry, now=now)
-
-
 def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tuple[NewSession, Profile]:
     """Return the session and profile that the claims tell of; a claim that is absent is unknown, never empty."""
     claims, now = sign_in.claims, rp.now()
@@ -183,6 +103,7 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
     )
     opened = NewSession(
         session_id=secrets.token_hex(32),
+        session_type=SessionType.WEB,
         credential_digest=digest(credential),
         identity=Identity(rp.settings.issuer, claims.sub, rp.package),
         username=username,
@@ -190,14 +111,27 @@ def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tup
         sid=claims.sid,
         auth_time=claims.auth_time,
         acr=claims.acr,
-        login_method=LoginMethod.SSO if _is_sso(sign_in, now) else None,
+        login_method=_find_login_method(sign_in, now),
         oauth_state_id=sign_in.login.state_digest,
         ip_address=sign_in.client.ip_address,
         user_agent=sign_in.client.user_agent,
+        device=describe_device(sign_in.client.user_agent),
+        place=rp.places.find(sign_in.client.ip_address),
         created_at=now,
-        expires_at=now + rp.policy.lifetime,
+        expires_at=now + rp.policies[SessionType.WEB].lifetime,
     )
     return opened, profile
+
+
+def _find_login_method(sign_in: VerifiedSignIn, now: datetime) -> LoginMethod | None:
+    """Return how the person signed in, as far as it is known (amr: RFC 8176); Keycloak sends amr only when told to."""
+    if _is_sso(sign_in, now):
+        return LoginMethod.SSO
+    amr = sign_in.claims.claims.get("amr")
+    methods = set(map(str, amr)) if isinstance(amr, list) else set()
+    if methods & {"otp", "mfa"}:
+        return LoginMethod.OTP
+    return LoginMethod.PASSWORD if "pwd" in methods else None
 
 
 def _is_sso(sign_in: VerifiedSignIn, now: datetime) -> bool:
@@ -224,10 +158,11 @@ async def _write(rp: RelyingParty, db: Db, sign_in: VerifiedSignIn, *, opened: N
             db, digest(sign_in.replaced_credential), package=rp.package, now=now
         )
         if replaced is not None:
-            await end_session(db, replaced[0], reason="replaced", invalidated_by=replaced[1].username, now=now)
-    await user_sessions.create_session(db, opened, session_type="web")
-    await session_credentials.add_cookie(db, opened)
+            username = replaced.user.username
+            await end_session(db, replaced.session.session_id, reason="replaced", invalidated_by=username, now=now)
+    created = await user_sessions.create_session(db, opened, policy=rp.policies[opened.session_type])
     await _add_grant(rp, db, sign_in.tokens, opened)
+    await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, now=now)
     entry = SecurityEvent(
         "signed_in",
         rp.package,
@@ -238,6 +173,9 @@ async def _write(rp: RelyingParty, db: Db, sign_in: VerifiedSignIn, *, opened: N
         evidence={"client_id": opened.client_id, "login_method": opened.login_method},
     )
     await security_events.append(db, entry, now=now)
+    if created.is_new_device:
+        evidence = {"device": opened.device.name}
+        await security_events.append(db, replace(entry, event="new_device", evidence=evidence), now=now)
 
 
 async def _add_grant(rp: RelyingParty, db: Db, tokens: KeycloakTokens, opened: NewSession) -> None:

@@ -5,6 +5,8 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select
 
 from bridge.storage.database import Db
+from bridge.storage.session_rows import in_parts
+from bridge.storage.session_statements import select_of_ended
 from bridge.storage.tables import keycloak_grant
 
 TABLE = "keycloak_grant"
@@ -42,3 +44,12 @@ async def find_sealed_id_token(db: Db, session_id: str) -> str | None:
 async def delete_of_session(db: Db, session_id: str) -> None:
     """Delete the tokens of a session that has ended."""
     await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id == session_id))
+
+
+async def delete_of_ended(db: Db, *, limit: int) -> int:
+    """Delete tokens of sessions that an application has ended by itself; return how many sessions had any."""
+    found = await db.execute(select_of_ended(keycloak_grant.c.session_id).limit(limit))
+    session_ids = [str(one) for one in found.scalars()]
+    for part in in_parts(session_ids):
+        await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(part)))
+    return len(session_ids)

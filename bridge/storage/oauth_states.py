@@ -14,6 +14,7 @@ from sqlalchemy import Row, delete, insert, or_, select, update
 
 from bridge.model import PendingLogin
 from bridge.storage.database import Db
+from bridge.storage.session_rows import in_parts
 from bridge.storage.tables import oauth_state
 
 KEEP_CONSUMED = timedelta(hours=24)
@@ -93,13 +94,17 @@ async def close_with_error(db: Db, state_digest: str, *, claim_id: str | None, e
     return result.rowcount == 1
 
 
-async def delete_old(db: Db, *, now: datetime) -> int:
-    """Delete logins that nobody can come back to; consumed ones are kept for a day first."""
+async def delete_old(db: Db, *, now: datetime, limit: int) -> int:
+    """Delete at most `limit` logins that nobody can come back to; consumed ones are kept for a day first."""
     c = oauth_state.c
     kept_long_enough = or_(c.consumed_at.is_(None), c.consumed_at < now - KEEP_CONSUMED)
     # A claimed login may still be on its way: an hour beyond its expiry nobody works on it any more.
-    result = await db.execute(delete(oauth_state).where(c.expires_at < now - timedelta(hours=1), kept_long_enough))
-    return result.rowcount
+    query = select(c.state_digest).where(c.expires_at < now - timedelta(hours=1), kept_long_enough)
+    found = await db.execute(query.order_by(c.expires_at).limit(limit).with_for_update(skip_locked=True))
+    digests = [str(one) for one in found.scalars()]
+    for part in in_parts(digests):
+        await db.execute(delete(oauth_state).where(c.state_digest.in_(part)))
+    return len(digests)
 
 
 def _to_model(row: Row[Any]) -> PendingLogin:

@@ -1,35 +1,37 @@
-"""Credentials of sessions, as digests: the only table that authenticates anybody."""
+"""Credentials of sessions, as digests: the only table that authenticates anybody.
 
+A cookie is replaced now and then. The old one goes on working until the new one was used, and 60 seconds longer: the
+answer that carries the new one may be lost, and other requests may be on their way with the old one.
+
+    old -- supersede --> old, new -- new is used --> old ends in 60 s
+"""
+
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert, literal, select
+from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
 
-from bridge.model import NewSession
+from bridge.model import Activity
+from bridge.storage import user_sessions
 from bridge.storage.database import Db
-from bridge.storage.tables import session_credential, sys_usersession
+from bridge.storage.session_rows import in_parts
+from bridge.storage.session_statements import ACTIVE, COOKIE, k, s, select_of_ended
+from bridge.storage.tables import session_credential
 from bridge.storage.tables.columns import UtcDateTime
 
-COOKIE = "cookie"
 KEEP_EXPIRED = timedelta(days=1)
-
-
-async def add_cookie(db: Db, opened: NewSession) -> None:
-    """Store the credential a sign-in gives to the browser."""
-    await db.execute(
-        insert(session_credential).values(
-            digest=opened.credential_digest,
-            session_id=opened.session_id,
-            kind=COOKIE,
-            created_at=opened.created_at,
-            expires_at=opened.expires_at,
-        )
-    )
+"""A clock that is wrong for a while must not take living credentials away."""
+OVERLAP = timedelta(seconds=60)
 
 
 async def add_cookie_to_active(db: Db, session_id: str, *, credential_digest: str, now: datetime) -> datetime | None:
     """Store a further credential of a session that is alive; return its end, or None when the session is not."""
-    s = sys_usersession.c
-    alive = (s.SessionId == session_id, s.IsActive == True, s.ExpiresAt > now)  # noqa: E712 - SQL
+    alive = (
+        s.SessionId == session_id,
+        ACTIVE,
+        s.ExpiresAt > now,
+        or_(s.IdleExpiresAt.is_(None), s.IdleExpiresAt > now),
+    )
     columns = ["digest", "session_id", "kind", "created_at", "expires_at"]
     source = select(
         literal(credential_digest), s.SessionId, literal(COOKIE), literal(now, UtcDateTime()), s.ExpiresAt
@@ -41,11 +43,63 @@ async def add_cookie_to_active(db: Db, session_id: str, *, credential_digest: st
     return ends
 
 
+async def supersede(
+    db: Db, session_id: str, *, old: str, seen: str | None, new: str, expires_at: datetime, now: datetime
+) -> bool:
+    """Replace a cookie's credential by a new one; False when another request did so first. One UPDATE decides.
+
+    `old` and `new` are digests; `seen` is what had superseded the old one when it was read: a successor that was never
+    used was lost on its way, and is replaced in turn.
+    """
+    result = await db.execute(
+        update(session_credential)
+        .where(k.digest == old, k.session_id == session_id, k.expires_at > now)
+        .where(k.superseded_by.is_(None) if seen is None else k.superseded_by == seen)
+        .values(superseded_by=new)
+    )
+    if result.rowcount != 1:
+        return False
+    await db.execute(
+        insert(session_credential).values(
+            digest=new, session_id=session_id, kind=COOKIE, created_at=now, expires_at=expires_at
+        )
+    )
+    await user_sessions.update_activity(db, [Activity(session_id, now, rotated_to=new)])
+    return True
+
+
+async def note_first_use(db: Db, digests: Sequence[str], *, now: datetime) -> None:
+    """Note that credentials were used, and let those that they superseded end soon."""
+    for part in in_parts(sorted(set(digests))):
+        await db.execute(
+            update(session_credential).where(k.digest.in_(part), k.first_used_at.is_(None)).values(first_used_at=now)
+        )
+        await db.execute(
+            update(session_credential)
+            .where(k.superseded_by.in_(part), k.expires_at > now + OVERLAP)
+            .values(expires_at=now + OVERLAP)
+        )
+
+
 async def delete_of_session(db: Db, session_id: str) -> None:
     """Delete all credentials of a session, so that nothing opens it any more."""
-    await db.execute(delete(session_credential).where(session_credential.c.session_id == session_id))
+    await db.execute(delete(session_credential).where(k.session_id == session_id))
 
 
-async def delete_expired(db: Db, *, now: datetime) -> None:
-    """Delete credentials a day past their end: a clock that is wrong for a while must not take living ones away."""
-    await db.execute(delete(session_credential).where(session_credential.c.expires_at < now - KEEP_EXPIRED))
+async def delete_expired(db: Db, *, now: datetime, limit: int) -> int:
+    """Delete at most `limit` credentials that are a day past their end, and return how many."""
+    query = select(k.digest).where(k.expires_at < bindparam("before", type_=UtcDateTime())).order_by(k.expires_at)
+    found = await db.execute(query.limit(limit).with_for_update(skip_locked=True), {"before": now - KEEP_EXPIRED})
+    digests = [str(one) for one in found.scalars()]
+    for part in in_parts(digests):
+        await db.execute(delete(session_credential).where(k.digest.in_(part)))
+    return len(digests)
+
+
+async def delete_of_ended(db: Db, *, limit: int) -> int:
+    """Delete credentials of sessions that an application has ended by itself; return how many sessions had any."""
+    found = await db.execute(select_of_ended(k.session_id).limit(limit))
+    session_ids = [str(one) for one in found.scalars()]
+    for part in in_parts(session_ids):
+        await db.execute(delete(session_credential).where(k.session_id.in_(part)))
+    return len(session_ids)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict
@@ -15,25 +15,28 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bridge.config import Settings, load_settings
 from bridge.config.values import decode_key
-from bridge.flows.cleanup import delete_old_logins
+from bridge.devices import warm_up
+from bridge.flows.activity import Activities
 from bridge.flows.outcomes import Outcomes
-from bridge.flows.session import Clock, RelyingParty
+from bridge.flows.policies import build_policies
+from bridge.flows.relying_party import Clock, RelyingParty
 from bridge.keycloak.admin import open_admin, segment
 from bridge.keycloak.documents import Elapsed
 from bridge.keycloak.http import open_http
 from bridge.keycloak.provider import Provider
+from bridge.places import Places, open_places
 from bridge.sealing import Sealer
 from bridge.storage.database import Database, open_database
 from bridge.telemetry import get_logger
 from bridge.web import error_handlers
 from bridge.web.dependencies import Bridge
+from bridge.web.jobs import running_jobs
 from bridge.web.middleware import EveryRequest
 from bridge.web.routes import livez, login, logout, me
 
 log = get_logger()
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST_FORM = 64 * 1024
-CLEANUP_EVERY = timedelta(minutes=10)
 WRITING_TIME = timedelta(seconds=15)
 """What a login may take beyond the exchange: verification, a look at the Admin API, the transaction."""
 
@@ -96,46 +99,37 @@ async def open_bridge(settings: Settings, *, clock: Clock, elapsed: Elapsed) -> 
             open_database(url, pool_size=settings.database.pool_size, longest=settings.database.timeout)
         )
         http = await stack.enter_async_context(open_http(settings.http))
-        build = _RelyingParties(settings, database, http, clock=clock, elapsed=elapsed)
-        await stack.enter_async_context(_cleaning_up(database, clock))
+        places = stack.enter_context(open_places(settings.geoip.database if settings.geoip else None))
+        await asyncio.to_thread(warm_up)
+        activities = Activities(database, build_policies(settings.policy))
+        build = _RelyingParties(settings, database, http, activities, places, clock=clock, elapsed=elapsed)
+        await stack.enter_async_context(running_jobs(database, activities, settings.retention, clock=clock))
         yield Bridge(
             settings=settings,
             database=database,
             relying_parties={name: build.one(name) for name in settings.packages},
+            activities=activities,
             pages=Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined),
             clock=clock,
         )
-
-
-@asynccontextmanager
-async def _cleaning_up(database: Database, clock: Clock) -> AsyncIterator[None]:
-    """Delete old logins now and then until the block ends; a round that has begun is finished."""
-    stopping = asyncio.Event()
-
-    async def rounds() -> None:
-        while not stopping.is_set():
-            try:
-                await delete_old_logins(database, now=clock())
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next round comes
-                log.warning("cleanup_failed", reason=f"{type(error).__name__}: {error}")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), CLEANUP_EVERY.total_seconds())
-
-    cleaning = asyncio.create_task(rounds())
-    try:
-        yield
-    finally:
-        stopping.set()
-        await cleaning
 
 
 class _RelyingParties:
     """Builds relying parties on the shared database and client."""
 
     def __init__(
-        self, settings: Settings, database: Database, http: httpx.AsyncClient, *, clock: Clock, elapsed: Elapsed
+        self,
+        settings: Settings,
+        database: Database,
+        http: httpx.AsyncClient,
+        activities: Activities,
+        places: Places,
+        *,
+        clock: Clock,
+        elapsed: Elapsed,
     ) -> None:
         self._settings, self._database, self._http = settings, database, http
+        self._activities, self._places, self._policies = activities, places, build_policies(settings.policy)
         self._clock, self._elapsed = clock, elapsed
         self._sealer = Sealer([decode_key(key.get_secret_value()) for key in settings.sealing.keys])
         self._outcomes = Outcomes(database, now=clock)
@@ -146,12 +140,14 @@ class _RelyingParties:
             package=name,
             settings=package,
             public_url=settings.public_url,
-            policy=settings.policy.web,
+            policies=self._policies,
             claim_life=settings.http.total_timeout + WRITING_TIME,
             provider=Provider(self._http, package, settings.http, now=self._clock, elapsed=self._elapsed),
             database=self._database,
             sealer=self._sealer,
             outcomes=self._outcomes,
+            activities=self._activities,
+            places=self._places,
             now=self._clock,
             is_user_gone=self._ask_admin(name),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends
@@ -11,9 +12,12 @@ from starlette.requests import Request
 
 from bridge.config import Settings
 from bridge.errors import UnknownPackage
-from bridge.flows.session import Clock, RelyingParty
+from bridge.flows.activity import Activities
+from bridge.flows.relying_party import Clock, RelyingParty
+from bridge.flows.signed_in import Presented
 from bridge.model import ClientFacts
 from bridge.storage.database import Database
+from bridge.web import cookies
 
 LONGEST_USER_AGENT = 2000
 
@@ -25,6 +29,7 @@ class Bridge:
     settings: Settings
     database: Database
     relying_parties: Mapping[str, RelyingParty]
+    activities: Activities
     pages: Environment
     clock: Clock
 
@@ -63,9 +68,30 @@ async def get_client_facts(request: Request) -> ClientFacts:
     """Return address and user agent of the peer; no forwarding header is believed."""
     agent = request.headers.get("user-agent")
     return ClientFacts(
-        ip_address=request.client.host.partition("%")[0][:45] if request.client else None,
+        ip_address=_read_address(request),
         user_agent=agent[:LONGEST_USER_AGENT] if agent else None,
     )
+
+
+def _read_address(request: Request) -> str | None:
+    """Return the peer's address without a zone; a peer at a Unix socket has none."""
+    try:
+        return str(ip_address(request.client.host.partition("%")[0])) if request.client else None
+    except ValueError:
+        return None
+
+
+def read_credential(request: Request, rp: RelyingParty) -> Presented:
+    """Return what a request shows to be let in: a bearer key (RFC 6750 section 2.1), else the package's cookie.
+
+    A request with an Authorization header is judged by that alone: a program's mistake must not fall back on a cookie.
+    """
+    headers = request.headers.getlist("authorization")
+    if not headers:
+        return Presented(cookies.read_session(request, rp.package), is_bearer=False)
+    scheme, _, key = headers[0].partition(" ")
+    usable = len(headers) == 1 and scheme.lower() == "bearer" and cookies.TOKEN.match(key.strip()) is not None
+    return Presented(key.strip() if usable else None, is_bearer=True)
 
 
 RunningBridge = Annotated[Bridge, Depends(_depend_on_bridge)]

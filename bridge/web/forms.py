@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from bridge.config.values import parse_origin
 from bridge.errors import FormRefused
-from bridge.flows.session import RelyingParty
+from bridge.flows.relying_party import RelyingParty
 
 LABEL = b"keycloak-bridge form"
 

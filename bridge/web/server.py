@@ -13,6 +13,7 @@ from bridge.config import Settings
 from bridge.config.load import CONFIG_VARIABLE
 from bridge.errors import ConfigurationError
 from bridge.storage.database import check_clock, open_database
+from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
 from bridge.storage.migrate import check_schema
 from bridge.telemetry import configure_logging, get_logger
 from bridge.web.app import create_app
@@ -98,3 +99,11 @@ async def _check_database(settings: Settings) -> None:
     ):
         await check_clock(db)
         await check_schema(db)
+        missing = await find_missing_triggers(db)
+        if missing:
+            log.warning(
+                "database_triggers_missing",
+                triggers=missing,
+                consequence="The service reads the row of the session at each request.",
+                mend=await describe_mend(db),
+            )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
-from bridge.errors import DatabaseUnfit, StorageError
-from bridge.model import Identity, NewSession, Origin, Profile, digest
+from bridge.errors import DatabaseUnfit, SessionRefused, StorageError
+from bridge.model import Identity, NewSession, Origin, Profile, SessionPolicy, SessionType, UserSession, digest
 from bridge.storage import keycloak_grants, mirrored_users, session_credentials, user_sessions, users
 from bridge.storage.database import Database, Db, RowClash, check_clock, open_database
 from bridge.storage.tables import sys_user, sys_usersession
@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
 ALICE = Identity("https://kc.example/realms/demo", "11111111-1111-4111-8111-111111111111", "demo")
 SESSION = NewSession(
     session_id="a" * 64,
+    session_type=SessionType.WEB,
     credential_digest=digest("credential"),
     identity=ALICE,
     username="alice",
@@ -33,6 +34,7 @@ SESSION = NewSession(
     created_at=NOW,
     expires_at=NOW + timedelta(hours=8),
 )
+POLICY = SessionPolicy(lifetime=timedelta(hours=8), idle=None, max_sessions=3)
 
 
 @pytest.fixture
@@ -44,8 +46,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 async def open_one(database: Database, session: NewSession = SESSION) -> None:
     async def step(db: Db) -> None:
         await users.upsert_signed_in(db, session.identity, Profile(session.username), now=session.created_at)
-        await user_sessions.create_session(db, session, session_type="web")
-        await session_credentials.add_cookie(db, session)
+        await user_sessions.create_session(db, session, policy=POLICY)
 
     await database.write(step)
 
@@ -91,8 +92,12 @@ async def test_flags_are_zero_or_one(database: Database) -> None:
 
 
 async def test_a_session_cannot_end_before_it_begins(database: Database) -> None:
-    with pytest.raises((StorageError, sa.exc.IntegrityError)):
+    with pytest.raises(SessionRefused):
         await open_one(database, replace(SESSION, expires_at=NOW))
+    await open_one(database)
+    # The table itself refuses it too, whoever writes.
+    with pytest.raises((StorageError, sa.exc.IntegrityError)):
+        await database.write(lambda db: db.execute(sa.update(sys_usersession).values(ExpiresAt=NOW)))
 
 
 async def test_a_credential_opens_its_session_until_it_ends(database: Database) -> None:
@@ -124,7 +129,7 @@ async def test_a_further_credential_needs_a_living_session(database: Database) -
     )
     assert ends == SESSION.expires_at
 
-    async def end(db: Db) -> bool:
+    async def end(db: Db) -> UserSession | None:
         return await user_sessions.invalidate_session(
             db, SESSION.session_id, invalidated_by="alice", reason="logout", now=NOW
         )
@@ -247,7 +252,8 @@ async def test_a_person_disabled_during_a_login_gets_no_session(database: Databa
         looked.set()
         await asyncio.sleep(0)
         await users.upsert_signed_in(db, ALICE, Profile("alice"), now=NOW)
-        await user_sessions.create_session(db, replace(SESSION, session_id="e" * 64), session_type="web")
+        other = replace(SESSION, session_id="e" * 64, credential_digest=digest("other"))
+        await user_sessions.create_session(db, other, policy=POLICY)
 
     async def disable() -> None:
         await looked.wait()

@@ -55,6 +55,8 @@ async def test_a_session_is_mirrored_with_all_its_columns(mirror: Mirror) -> Non
         "Origin": "keycloak",
         "RememberMe": False,
         "ClientsAccessed": "bridge",
+        "LastClientAccessed": "bridge",
+        "LastClientAccessedAt": as_time(session.last_access),
         "SessionToken": None,
         "InvalidatedReason": None,
     }
@@ -95,7 +97,22 @@ async def test_a_session_under_several_clients_is_one_row(mirror: Mirror) -> Non
     report = await mirror.run()
     assert report.counts.sessions_created == 1
     (row,) = await mirror.sessions()
-    assert row["ClientsAccessed"] == "bridge,demo-app"
+    assert (row["ClientsAccessed"], row["LastClientAccessed"]) == ("bridge,demo-app", None)
+
+
+async def test_the_client_that_joins_a_session_was_used_last(mirror: Mirror) -> None:
+    sid = open_session(mirror)
+    await mirror.run()
+    app = mirror.double.realm.client("demo-app")
+    assert app is not None
+    session = mirror.double.realm.sessions.online[sid]
+    session.clients[app.uuid] = next(iter(session.clients.values()))
+    session.last_access += 60
+    for changed in (1, 0):
+        assert (await mirror.run()).counts.sessions_updated == changed
+        (row,) = await mirror.sessions()
+        last = (row["LastClientAccessed"], row["LastClientAccessedAt"])
+        assert last == ("demo-app", as_time(session.last_access))
 
 
 async def test_online_and_offline_sessions_of_one_id_are_two_rows(mirror: Mirror) -> None:

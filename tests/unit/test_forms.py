@@ -6,9 +6,8 @@ import pytest
 from starlette.requests import Request
 
 from bridge.config import PackageSettings
-from bridge.config.sections import SessionPolicy
 from bridge.errors import FormRefused
-from bridge.flows.session import RelyingParty
+from bridge.flows.relying_party import RelyingParty
 from bridge.web.forms import build_form_token, check_form_token, check_origin
 
 CREDENTIAL = "c" * 43
@@ -23,12 +22,14 @@ RP = RelyingParty(
         return_to=["https://shop.example.com/cart/"],
     ),
     public_url="https://sso.example.com",
-    policy=SessionPolicy(),
+    policies=UNUSED,
     claim_life=UNUSED,
     provider=UNUSED,
     database=UNUSED,
     sealer=UNUSED,
     outcomes=UNUSED,
+    activities=UNUSED,
+    places=UNUSED,
     now=UNUSED,
     is_user_gone=None,
 )

@@ -116,6 +116,46 @@ def _mariadb_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> st
     return "UTC_TIMESTAMP(6)"
 
 
+class statement_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
+    """The database's clock when a statement begins: an index can serve a comparison with it."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(statement_now)
+def _statement_now(_element: statement_now, compiler: SQLCompiler, **_: Any) -> str:
+    names = {"postgresql": "statement_timestamp()", "mysql": "UTC_TIMESTAMP(6)"}
+    return names.get(compiler.dialect.name, "strftime('%Y-%m-%d %H:%M:%f000', 'now')")
+
+
+class database_ago(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
+    """A moment so many days before now, by the database's own clock."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, days: int) -> None:
+        """Take the days; they become part of the statement."""
+        self.days = days
+        super().__init__(sa.literal_column(str(days)))
+
+
+@compiles(database_ago)
+def _sqlite_ago(element: database_ago, _compiler: SQLCompiler, **_: Any) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-{element.days} days')"
+
+
+@compiles(database_ago, "postgresql")
+def _postgresql_ago(element: database_ago, _compiler: SQLCompiler, **_: Any) -> str:
+    return f"statement_timestamp() - interval '{element.days} days'"
+
+
+@compiles(database_ago, "mysql")
+def _mariadb_ago(element: database_ago, _compiler: SQLCompiler, **_: Any) -> str:
+    return f"DATE_SUB(UTC_TIMESTAMP(6), INTERVAL {element.days} DAY)"
+
+
 def varchar(length: int) -> sa.String:
     """Return a text that compares binary everywhere (on MariaDB by the table's collation)."""
     return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
@@ -141,6 +181,10 @@ def flag_check(*names: str) -> list[sa.CheckConstraint]:
     return [sa.CheckConstraint(sa.column(name).in_([0, 1]), name=f"{name}_flag") for name in names]
 
 
-def index(table: str, short: str, *columns: Any, **options: Any) -> sa.Index:
-    """Return an index whose name carries the table where names are global; MariaDB keeps the short one (in `info`)."""
-    return sa.Index(f"idx_{table}_{short}", *columns, info={"mariadb": f"idx_{short}"}, **options)
+def index(table: str, short: str, *columns: Any, mariadb: bool = True, **options: Any) -> sa.Index:
+    """Return an index whose name carries the table where names are global; MariaDB keeps the short one (in `info`).
+
+    With `mariadb=False` it is not made there.
+    """
+    info = {"mariadb": f"idx_{short}", "not_on_mariadb": not mariadb}
+    return sa.Index(f"idx_{table}_{short}", *columns, info=info, **options)

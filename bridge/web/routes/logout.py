@@ -6,11 +6,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bridge.errors import NotSignedIn, ReturnToRefused, UnsupportedForm
 from bridge.flows import logout
+from bridge.flows.relying_party import RelyingParty
 from bridge.flows.return_to import check_return_to
-from bridge.flows.session import RelyingParty, get_signed_in
+from bridge.flows.signed_in import get_signed_in
+from bridge.model import ClientFacts
 from bridge.oidc.authorization import check_parameters
 from bridge.web import cookies
-from bridge.web.dependencies import Bridge, RunningBridge
+from bridge.web.dependencies import Bridge, Client, RunningBridge, read_credential
 from bridge.web.forms import build_form_token, check_form_token, check_origin
 
 router = APIRouter()
@@ -19,31 +21,36 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @router.get("/logout")
-async def confirm(request: Request, bridge: RunningBridge) -> Response:
+async def confirm(request: Request, bridge: RunningBridge, client: Client) -> Response:
     """Ask before signing out: a link of another site must not do it by itself."""
     parameters = check_parameters(request.query_params.multi_items())
     rp = bridge.get_relying_party(parameters.get("package"))
     return_to = parameters.get("return_to")
     if return_to is not None:
         check_return_to(return_to, public_url=rp.public_url, allowed=rp.settings.return_to)
-    credential = cookies.read_session(request, rp.package)
+    presented = read_credential(request, rp)
     try:
-        _, user = await get_signed_in(rp, credential)
+        found = await get_signed_in(rp, presented, client=client)
     except NotSignedIn:
         return _signed_out(bridge, rp, alive_at_keycloak=False)
     page = bridge.pages.get_template("logout.html").render(
         title="Sign out",
         package=rp.package,
-        username=user.username,
-        form_token=build_form_token(credential or ""),
+        username=found.user.username,
+        form_token=build_form_token(presented.credential or ""),
         return_to=return_to,
     )
     return HTMLResponse(page)
 
 
 @router.post("/logout")
-async def sign_out(request: Request, bridge: RunningBridge) -> Response:
-    """End the session of this browser, then go to Keycloak with the ID token as a hint, so that it asks nothing."""
+async def sign_out(request: Request, bridge: RunningBridge, client: Client) -> Response:
+    """End the session of this browser, then go to Keycloak with the ID token as a hint, so that it asks nothing.
+
+    A program shows its key as a bearer, which no other site can make it do: it needs no form, and gets 204.
+    """
+    if "authorization" in request.headers:
+        return await _sign_program_out(request, bridge, client)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedForm
     async with request.form(max_fields=10) as form:
@@ -65,6 +72,14 @@ async def sign_out(request: Request, bridge: RunningBridge) -> Response:
         response = _signed_out(bridge, rp, alive_at_keycloak=ended.alive_at_keycloak)
     cookies.delete_session(response, rp.package)
     return response
+
+
+async def _sign_program_out(request: Request, bridge: Bridge, client: ClientFacts) -> Response:
+    rp = bridge.get_relying_party(request.query_params.get("package"))
+    presented = read_credential(request, rp)
+    await get_signed_in(rp, presented, client=client)
+    await logout.sign_out(rp, credential=presented.credential, return_to=None)
+    return Response(status_code=204)
 
 
 @router.get("/logout/done/{package}")

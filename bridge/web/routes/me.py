@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from bridge.flows.session import get_signed_in
+from bridge.flows.signed_in import get_signed_in, rotate_if_due
 from bridge.model import User, UserSession
 from bridge.web import cookies
-from bridge.web.dependencies import RunningBridge
+from bridge.web.dependencies import Client, RunningBridge, read_credential
 from bridge.web.error_handlers import wants_page
 from bridge.web.forms import build_form_token
 
@@ -23,15 +23,24 @@ async def home() -> Response:
 
 
 @router.get("/me")
-async def show(request: Request, bridge: RunningBridge, package: str | None = None) -> Response:
-    """Show the signed-in person, with groups and session; 401 when nobody is."""
+async def show(request: Request, bridge: RunningBridge, client: Client, package: str | None = None) -> Response:
+    """Show the signed-in person, with groups and session; 401 when nobody is.
+
+    A page reaches the browser, so it carries a new cookie when the present one is old enough. JSON does not: an
+    application asks for it with its visitor's cookie, and has no way to pass another on.
+    """
     rp = bridge.get_relying_party(package)
-    credential = cookies.read_session(request, rp.package)
-    session, user = await get_signed_in(rp, credential)
-    facts = _describe(session, user, form_token=build_form_token(credential or ""))
+    presented = read_credential(request, rp)
+    found = await get_signed_in(rp, presented, client=client)
+    credential = str(presented.credential)
     if not wants_page(request):
-        return JSONResponse(facts)
-    return HTMLResponse(bridge.pages.get_template("me.html").render(title="Signed in", **facts))
+        return JSONResponse(_describe(found.session, found.user, form_token=build_form_token(credential)))
+    successor = None if presented.is_bearer else await rotate_if_due(rp, found, credential=credential)
+    facts = _describe(found.session, found.user, form_token=build_form_token(successor or credential))
+    response = HTMLResponse(bridge.pages.get_template("me.html").render(title="Signed in", **facts))
+    if successor is not None:
+        cookies.set_session(response, rp.package, successor, expires_at=found.session.expires_at, now=bridge.now())
+    return response
 
 
 def _describe(session: UserSession, user: User, *, form_token: str) -> dict[str, object]:
