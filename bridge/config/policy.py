@@ -1,7 +1,7 @@
 """How long sessions may live and how many there may be, by type, and how long what is over stays in the tables."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -14,19 +14,29 @@ NONE = "none"
 
 
 def _parse_optional(value: object) -> object:
-    return None if value in (NONE, None) else parse_duration(value)
+    if value in (NONE, None):
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; or "none"') from None
 
 
 def _refuse_short_idle(value: timedelta | None) -> timedelta | None:
     if value is not None and value < SHORTEST_IDLE:
-        raise ValueError("it must be at least 1m, as activity is written in batches")
+        raise ValueError('it must be at least 1m, as activity is written in batches; or "none"')
     return value
 
 
 _Optional = Annotated[
     timedelta | None, Field(gt=timedelta(0), le=timedelta(days=3650)), BeforeValidator(_parse_optional)
 ]
-_Idle = Annotated[_Optional, AfterValidator(_refuse_short_idle)]
+_Idle = Annotated[
+    timedelta | None,
+    Field(le=timedelta(days=3650)),
+    AfterValidator(_refuse_short_idle),
+    BeforeValidator(_parse_optional),
+]
 
 
 class SessionPolicySettings(Section):
@@ -37,7 +47,7 @@ class SessionPolicySettings(Section):
     lifetime: Duration = Field(default=timedelta(hours=8), examples=['lifetime = "8h"'])
     idle: _Idle = Field(default=timedelta(hours=1), examples=['idle = "1h"  # or "none"'])
     max_sessions: int = Field(default=3, ge=1, le=1000, examples=["max_sessions = 3"])
-    at_cap: Annotated[str, Field(pattern="^(end_oldest|refuse)$")] = Field(
+    at_cap: Literal["end_oldest", "refuse"] = Field(
         default="end_oldest", examples=['at_cap = "end_oldest"  # or "refuse"']
     )
     rotation: _Optional = Field(default=timedelta(hours=1), examples=['rotation = "1h"  # or "none"'])
@@ -48,7 +58,7 @@ class ApiPolicySettings(SessionPolicySettings):
     """Programs with a key."""
 
     lifetime: Duration = Field(default=timedelta(days=30), examples=['lifetime = "30d"'])
-    idle: _Idle = Field(default=None, examples=['idle = "none"'])
+    idle: _Idle = Field(default=None, examples=['idle = "none"  # or "7d"'])
     max_sessions: int = Field(default=10, ge=1, le=1000, examples=["max_sessions = 10"])
     # A key is printed once, and nothing carries another to its holder.
     rotation: _Optional = Field(default=None, examples=['rotation = "none"'])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
 from bridge.config.policy import PolicySettings, RetentionSettings
 from bridge.config.references import Secret, refuse_empty
@@ -48,6 +48,14 @@ class HttpSettings(Section):
     read_timeout: Duration = Field(default=timedelta(seconds=10), examples=['read_timeout = "10s"'])
     total_timeout: Duration = Field(default=timedelta(seconds=15), examples=['total_timeout = "15s"'])
     connections: int = Field(default=20, ge=1, le=500, examples=["connections = 20"])
+
+
+class ProxiesSettings(Section):
+    """Reverse proxies in front of the bridge: what they say of a visitor's address (X-Forwarded-For) is believed."""
+
+    not_available = frozenset({"headers"})
+
+    trusted: list[IPvAnyNetwork] = Field(default=[], examples=['trusted = ["127.0.0.1/32"]'])
 
 
 class GeoipSettings(Section):
@@ -131,7 +139,7 @@ def _listen_address(value: object) -> object:
 class Settings(Section):
     """Everything the bridge and the sync are told from outside."""
 
-    not_available = frozenset({"proxies", "verify", "apps", "resource_servers", "admin", "redis"})
+    not_available = frozenset({"verify", "apps", "resource_servers", "admin", "redis"})
 
     public_url: Annotated[str, AfterValidator(_one_loopback_or_https)] = Field(
         examples=['public_url = "https://sso.example.com"']
@@ -144,6 +152,9 @@ class Settings(Section):
     )
     sealing: SealingSettings = Field(examples=['[sealing]\nkeys = ["env:BRIDGE_KEY"]'])
     http: HttpSettings = Field(default_factory=HttpSettings, examples=['[http]\ntotal_timeout = "15s"'])
+    proxies: ProxiesSettings = Field(
+        default_factory=ProxiesSettings, examples=['[proxies]\ntrusted = ["127.0.0.1/32"]']
+    )
     geoip: GeoipSettings | None = Field(
         default=None, examples=['[geoip]\ndatabase = "/var/lib/GeoIP/GeoLite2-City.mmdb"']
     )

@@ -4,7 +4,7 @@
     ├── ConfigurationError          a setting is wrong or missing (exit status 2)
     ├── RequestRefused              the visitor's request cannot be honoured as it stands
     │   ├── UnknownPackage  DuplicatedParameter  ReturnToRefused  HintRefused  FormRefused  UnsupportedForm  NotSignedIn
-    │   └── SessionUnknown
+    │   └── SessionUnknown  LockedOut
     ├── SignInRefused               a sign-in ends here
     │   ├── StateUnknown  StateExpired  StateOfOtherPackage  OtherBrowser  CookiesRefused  TooManyWaiting
     │   ├── AnswerRefused  AuthorizationFailed  LoginTimedOut  SignInInterrupted
@@ -46,6 +46,7 @@ from bridge.errors.requests import (
     DuplicatedParameter,
     FormRefused,
     HintRefused,
+    LockedOut,
     NotSignedIn,
     RequestRefused,
     ReturnToRefused,
@@ -105,6 +106,7 @@ __all__ = [
     "KeycloakUnavailable",
     "LeaseHeld",
     "LeaseLost",
+    "LockedOut",
     "LoginTimedOut",
     "NotSignedIn",
     "OtherBrowser",

@@ -61,3 +61,10 @@ class SessionUnknown(RequestRefused):
 
     code = "session_unknown"
     status = 404
+
+
+class LockedOut(RequestRefused):
+    """Too many attempts have failed from your address. Please wait a while and try again."""
+
+    code = "locked_out"
+    status = 429

@@ -13,9 +13,11 @@ from datetime import datetime
 from bridge.config.policy import RetentionSettings
 from bridge.storage import (
     keycloak_grants,
+    lockouts,
     oauth_states,
     security_events,
     session_credentials,
+    session_revocations,
     user_history,
     user_sessions,
 )
@@ -66,6 +68,8 @@ async def delete_old(database: Database, retention: RetentionSettings, *, now: d
         lambda db: session_credentials.delete_expired(db, now=now, limit=limit),
         lambda db: keycloak_grants.delete_of_ended(db, limit=limit),
         lambda db: session_credentials.delete_of_ended(db, limit=limit),
+        lambda db: session_revocations.delete_old(db, now=now, limit=limit),
+        lambda db: lockouts.delete_old(db, now=now, limit=limit),
         lambda db: user_history.delete_old(db, before=now - retention.user_history, limit=limit),
         lambda db: security_events.delete_old(db, before=now - retention.security_events, limit=limit),
     ]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from bridge.devices import describe_device
 from bridge.errors import SignInInterrupted, UsernameMissing
+from bridge.flows import lockout
 from bridge.flows.ending import end_session, note_ended
 from bridge.flows.relying_party import RelyingParty, build_credential
 from bridge.model import (
@@ -66,24 +67,30 @@ async def open_session(rp: RelyingParty, sign_in: VerifiedSignIn) -> OpenedSessi
         StorageError: nothing was written.
     """
     credential = build_credential()
-    opened, profile = _describe(rp, sign_in, credential)
+    described, profile = _describe(rp, sign_in, credential)
+    lifetime = rp.policies[described.session_type].lifetime
 
-    async def step(db: Db, *, retire: Identity | None = None) -> None:
+    async def step(db: Db, *, retire: Identity | None = None) -> OpenedSession:
         if retire is not None:
             await mirrored_users.retire_user(
-                db, issuer=retire.issuer, sub=retire.sub, package=retire.package, now=opened.created_at
+                db, issuer=retire.issuer, sub=retire.sub, package=retire.package, now=rp.now()
             )
-        user = await users.upsert_signed_in(db, opened.identity, profile, now=opened.created_at)
-        await _write(rp, db, sign_in, opened=replace(opened, username=user.username))
+        user = await users.upsert_signed_in(
+            db, described.identity, profile, now=rp.now(), session_id=described.session_id
+        )
+        # The person's row is held now: of many sign-ins at once, the one that comes last is the newest.
+        now = rp.now()
+        opened = replace(described, username=user.username, created_at=now, expires_at=now + lifetime)
+        await _write(rp, db, sign_in, opened=opened)
+        return OpenedSession(opened.session_id, opened.expires_at, credential)
 
     try:
-        await rp.database.write(step)
+        return await rp.database.write(step)
     except users.NameHeld as conflict:
         gone = await _find_gone_holder(rp, conflict.holder)
         if gone is None:
             raise
-        await rp.database.write(lambda db: step(db, retire=gone))
-    return OpenedSession(opened.session_id, opened.expires_at, credential)
+        return await rp.database.write(lambda db: step(db, retire=gone))
 
 
 def _describe(rp: RelyingParty, sign_in: VerifiedSignIn, credential: str) -> tuple[NewSession, Profile]:
@@ -162,6 +169,9 @@ async def _write(rp: RelyingParty, db: Db, sign_in: VerifiedSignIn, *, opened: N
             await end_session(db, replaced.session.session_id, reason="replaced", invalidated_by=username, now=now)
     created = await user_sessions.create_session(db, opened, policy=rp.policies[opened.session_type])
     await _add_grant(rp, db, sign_in.tokens, opened)
+    if not sign_in.client.address_is_shared:
+        name = lockout.name_client(rp.package, rp.settings.client_id)
+        await lockout.note_success(db, client=name, address=opened.ip_address)
     await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, now=now)
     entry = SecurityEvent(
         "signed_in",

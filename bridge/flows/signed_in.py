@@ -1,8 +1,10 @@
 """Who is signed in: the session behind a credential, its use, and the replacement of a cookie's credential."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from bridge.errors import NotSignedIn
+from bridge.flows import lockout
 from bridge.flows.relying_party import RelyingParty, build_credential
 from bridge.model import ClientFacts, digest
 from bridge.storage import session_credentials, user_sessions
@@ -24,6 +26,7 @@ async def get_signed_in(rp: RelyingParty, presented: Presented, *, client: Clien
 
     Raises:
         NotSignedIn: there is none.
+        LockedOut: it is a key that opens nothing, and too many of those came from there.
         StorageError: nobody can know.
     """
     found, now = None, rp.now()
@@ -32,9 +35,23 @@ async def get_signed_in(rp: RelyingParty, presented: Presented, *, client: Clien
         async with rp.database.reading() as db:
             found = await user_sessions.get_active_session(db, credential_digest, package=rp.package, now=now)
     if found is None:
+        if presented.is_bearer:
+            await _count_unknown_key(rp, client, now)
         raise NotSignedIn
     await rp.activities.note(found, credential_digest=credential_digest, ip_address=client.ip_address, now=now)
     return found
+
+
+async def _count_unknown_key(rp: RelyingParty, client: ClientFacts, now: datetime) -> None:
+    """Count a key that opens nothing, unless its client is locked here already.
+
+    Raises:
+        LockedOut: it is.
+    """
+    if client.address_is_shared:
+        return
+    await lockout.check_not_locked(rp.database, client=rp.package, address=client.ip_address, now=now)
+    await lockout.note_failure(rp.database, client=rp.package, address=client.ip_address, now=now)
 
 
 async def rotate_if_due(rp: RelyingParty, found: ActiveSession, *, credential: str) -> str | None:

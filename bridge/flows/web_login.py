@@ -1,6 +1,7 @@
 """Web login: to Keycloak and back (OpenID Connect Core 1.0 section 3.1, RFC 7636, RFC 9207, RFC 9700).
 
-    start   1 check return_to            2 fresh state, nonce, verifier and binding      3 remember, redirect
+    start   1 check return_to            2 fresh state, nonce, verifier and binding
+            3 remember, unless too many have failed here (see `lockout`); redirect
 
     finish  1 find the state, check package, binding and expiry
             2 check who answered, and what
@@ -10,13 +11,14 @@
             6 user, session, credential, grant and outcome in one transaction
 
 A callback that comes again (double click, reload, back button, proxy retry) does not get past step 3: it waits for the
-outcome of the first and shares its session. Keycloak never sees a code twice; it would end the good login.
+outcome of the first and shares its session. Keycloak never sees a code twice; it would end the good login. Neither such
+a callback nor a late or unknown one is a failure that counts.
 """
 
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from bridge.errors import (
@@ -34,10 +36,12 @@ from bridge.errors import (
     StateUnknown,
     StorageError,
 )
+from bridge.flows import lockout
 from bridge.flows.duplicates import Callback, SignedIn, close_with_error, share_outcome
+from bridge.flows.relying_party import RelyingParty
 from bridge.flows.return_to import check_return_to
-from bridge.flows.session import RelyingParty, VerifiedSignIn, open_session
-from bridge.model import KeycloakTokens, PendingLogin, digest
+from bridge.flows.session import VerifiedSignIn, open_session
+from bridge.model import ClientFacts, KeycloakTokens, PendingLogin, digest
 from bridge.oidc import pkce
 from bridge.oidc.authorization import (
     AuthorizationRequest,
@@ -49,6 +53,7 @@ from bridge.oidc.authorization import (
 from bridge.oidc.id_token import Expected
 from bridge.sealing import SealBroken
 from bridge.storage import oauth_states
+from bridge.storage.database import Db
 from bridge.telemetry import get_logger
 
 STATE_LIFE = timedelta(minutes=60)
@@ -72,12 +77,18 @@ class Started:
 
 
 async def start(
-    rp: RelyingParty, *, return_to: str | None = None, hints: LoginHints | None = None, restarted: bool = False
+    rp: RelyingParty,
+    client: ClientFacts,
+    *,
+    return_to: str | None = None,
+    hints: LoginHints | None = None,
+    restarted: bool = False,
 ) -> Started:
     """Begin a login and return where to send the browser.
 
     Raises:
         ReturnToRefused: the address to return to is foreign.
+        LockedOut: too many logins from this address have failed; it says when to come back.
         KeycloakUnavailable, KeycloakAnswerInvalid: there is no usable discovery document.
         StorageError: nothing was written.
     """
@@ -108,7 +119,7 @@ async def start(
         expires_at=now + STATE_LIFE,
         restarted=restarted,
     )
-    await rp.database.write(lambda db: oauth_states.add(db, login))
+    await _remember(rp, client, login)
     url = build_authorization_url(
         metadata,
         request,
@@ -120,12 +131,30 @@ async def start(
     return Started(url, state_digest, binding)
 
 
+async def _remember(rp: RelyingParty, client: ClientFacts, login: PendingLogin) -> None:
+    """Write the login down unless its client is locked here; a login that begins again by itself is a new one too."""
+    name = lockout.name_client(rp.package, rp.settings.client_id)
+
+    async def step(db: Db) -> datetime | None:
+        ends = None
+        if not client.address_is_shared:
+            ends = await lockout.find_lock(db, client=name, address=client.ip_address, now=login.created_at)
+        if ends is None:
+            await oauth_states.add(db, login)
+        return ends
+
+    ends = await rp.database.write(step)
+    if ends is not None:
+        raise lockout.locked_out(ends, now=login.created_at)
+
+
 async def finish(rp: RelyingParty, callback: Callback) -> SignedIn | Started:
     """Finish a login: a session, or a new start where that helps (never twice in a row).
 
     Raises:
         SignInRefused: the person is told why and what to do; the docstrings of its kinds are the texts.
         KeycloakUnavailable: nothing was sent; the same callback may be repeated.
+        LockedOut: it would have to begin again, and may not now.
         StorageError: nothing was written.
     """
     state = callback.parameters.get("state")
@@ -136,7 +165,7 @@ async def finish(rp: RelyingParty, callback: Callback) -> SignedIn | Started:
     if login is None:
         if state.startswith(RESTARTED):
             raise StateUnknown
-        return await start(rp, restarted=True)
+        return await start(rp, callback.client, restarted=True)
     _check_browser(rp, callback, login)
     try:
         return await _finish_known(rp, callback, login)
@@ -145,7 +174,7 @@ async def finish(rp: RelyingParty, callback: Callback) -> SignedIn | Started:
         if login.restarted:
             raise
         log.info("login_restarted", package=rp.package, error=failure.code)
-        return await start(rp, return_to=login.return_to, hints=_hints_of(login), restarted=True)
+        return await start(rp, callback.client, return_to=login.return_to, hints=_hints_of(login), restarted=True)
 
 
 def _check_browser(rp: RelyingParty, callback: Callback, login: PendingLogin) -> None:
@@ -169,6 +198,9 @@ async def _finish_known(rp: RelyingParty, callback: Callback, login: PendingLogi
     except AuthorizationFailed as failure:
         await close_with_error(rp, callback, login, failure, claim_id=None)
         raise
+    except AnswerRefused as failure:
+        await _count(rp, callback, failure)
+        raise
     claim_id, now = str(uuid4()), rp.now()
     claimed = await rp.database.write(
         lambda db: oauth_states.claim(db, login.state_digest, claim_id=claim_id, deadline=now + rp.claim_life, now=now)
@@ -189,6 +221,7 @@ async def _finish_claimed(
         raise
     except BridgeError as failure:
         await close_with_error(rp, callback, login, failure, claim_id=claim_id)
+        await _count(rp, callback, failure)
         raise
     # From here on the code is spent: nothing gives the claim back.
     expected = Expected(rp.settings.issuer, rp.settings.client_id, nonce, max_age=login.max_age)
@@ -200,8 +233,16 @@ async def _finish_claimed(
     except Exception as failure:
         # Also for a mistake of ours: duplicates would wait for an outcome that never comes.
         await close_with_error(rp, callback, login, failure, claim_id=claim_id)
+        await _count(rp, callback, failure)
         raise
     return SignedIn(login.return_to, opened.expires_at, opened.credential)
+
+
+async def _count(rp: RelyingParty, callback: Callback, failure: Exception) -> None:
+    """Count a callback that failed as guesses do."""
+    if lockout.is_failure(failure) and not callback.client.address_is_shared:
+        name = lockout.name_client(rp.package, rp.settings.client_id)
+        await lockout.note_failure(rp.database, client=name, address=callback.client.ip_address, now=rp.now())
 
 
 async def _exchange(rp: RelyingParty, login: PendingLogin, code: CheckedCode) -> tuple[KeycloakTokens, str]:

@@ -58,6 +58,8 @@ class ClientFacts:
 
     ip_address: str | None
     user_agent: str | None
+    address_is_shared: bool = False
+    """The address is that of a proxy which nobody named: it stands for many people, and says nothing of one."""
 
 
 @dataclass(frozen=True)

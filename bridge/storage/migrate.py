@@ -1,31 +1,48 @@
 """Bring a database to the newest schema, and tell whether it is there (Alembic, one chain for three databases)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from bridge.errors import DatabaseUnavailable, SchemaOutdated
+from bridge.errors import DatabaseUnavailable, DatabaseUnfit, SchemaOutdated, StorageError
 from bridge.storage.database import Db
+from bridge.storage.installed_triggers import TRUST, is_refused
 
 HERE = Path(__file__).resolve()
+INCOMPLETE = "incomplete"
+"""The attribute of Alembic's configuration in which `migrations/env.py` leaves what could not be done."""
+LOCKED: set[object] = {"55P03", 1205}
+"""A lock was not had in time: SQLSTATE of PostgreSQL, number of MariaDB."""
 
 
-def upgrade(url: str, *, revision: str = "head") -> None:
-    """Run all migrations a database lacks. Must not be called from a running event loop.
+def upgrade(url: str, *, revision: str = "head") -> DatabaseUnfit | None:
+    """Run all migrations a database lacks, and make the triggers. Must not be called from a running event loop.
+
+    Returns:
+        What keeps the database from being complete (MariaDB refused the triggers) and what to set, else None.
 
     Raises:
-        DatabaseUnavailable: the database cannot be reached or refuses.
+        DatabaseUnavailable: the database cannot be reached or refuses, or somebody holds a lock on a table.
         DatabaseUnfit: it holds tables of these names that were made by others.
     """
     from alembic import command  # noqa: PLC0415 - heavy, and only this function needs it
 
-    _translated(lambda: command.upgrade(_config(url), revision))
+    config = _config(url)
+    _translated(lambda: command.upgrade(config, revision))
+    incomplete: DatabaseUnfit | None = config.attributes.get(INCOMPLETE)
+    return incomplete
 
 
 def downgrade(url: str, *, revision: str) -> None:
-    """Take migrations back to a revision; for tests and emergencies."""
+    """Take migrations back to a revision; for tests and emergencies.
+
+    Raises:
+        DatabaseUnavailable: as `upgrade` does.
+        DatabaseUnfit: the triggers must go, and MariaDB does not let this user drop them.
+    """
     from alembic import command  # noqa: PLC0415 - as above
 
     _translated(lambda: command.downgrade(_config(url), revision))
@@ -71,12 +88,33 @@ def _script_directory() -> Path:
     return installed if installed.is_dir() else HERE.parents[2] / "migrations"
 
 
-def _translated(run: Any) -> None:
+def _translated(run: Callable[[], None]) -> None:
     try:
         run()
-    except (DBAPIError, OSError) as error:
-        original = error.orig if isinstance(error, DBAPIError) else error
-        raise DatabaseUnavailable(
-            f"The database cannot be migrated: {str(original).splitlines()[0][:300]}",
-            hint="Look at database.url; the database must exist and its user must own it.",
-        ) from error
+    except DBAPIError as error:
+        raise _explain(error) from error
+    except OSError as error:
+        raise _unreachable(error) from error
+
+
+def _explain(error: DBAPIError) -> StorageError:
+    original: Any = error.orig
+    if is_refused(error):
+        return DatabaseUnfit(
+            "MariaDB writes a binary log and does not let this user drop triggers (error 1419).",
+            hint=f"As an administrator of MariaDB: {TRUST}; or run this as a user with SUPER.",
+        )
+    if {getattr(original, "sqlstate", None), *original.args[:1]} & LOCKED:
+        return DatabaseUnavailable(
+            "The database cannot be migrated now: another transaction holds a lock on a table that must be changed. "
+            "Nothing is lost, and what was done stays done.",
+            hint="End the transaction that holds it, or wait for its end; then again: keycloak-bridge migrate",
+        )
+    return _unreachable(original)
+
+
+def _unreachable(error: BaseException) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The database cannot be migrated: {str(error).splitlines()[0][:300]}",
+        hint="Look at database.url; the database must exist and its user must own it.",
+    )

@@ -5,7 +5,8 @@
     write_batch        one transaction: rows that are still at their noted version; the others are given back
     retire_user        a name's holder whose Keycloak user is gone: ended, and the name free again
 
-Whatever writes here raises RowVersion, so that a writer who read Keycloak before can see it.
+Whatever writes here raises RowVersion, so that a writer who read Keycloak before can see it, and leaves an entry in
+the history of the person.
 """
 
 from collections import defaultdict
@@ -17,8 +18,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from bridge.model import Identity
+from bridge.storage import preferences, user_history
 from bridge.storage.database import Db
 from bridge.storage.tables import keycloak_grant, session_credential, sys_user, sys_usersession
+from bridge.storage.user_history import Cause, Change, Described, describe_change
 
 Columns = Mapping[str, object]
 
@@ -69,10 +72,13 @@ async def find_holders(db: Db, usernames: Iterable[str], *, package: str) -> dic
     return found
 
 
-async def write_batch(db: Db, batch: UserBatch, *, issuer: str, package: str, now: datetime) -> set[str]:
+async def write_batch(
+    db: Db, batch: UserBatch, *, issuer: str, package: str, now: datetime, run_id: str | None = None
+) -> set[str]:
     """Write what is still as it was noted, and return the subs that are not: they are to be read again.
 
-    Names are taken over within the batch: a name is free when nobody holds it, or its holder leaves it here.
+    Names are taken over within the batch: a name is free when nobody holds it, or its holder leaves it here. What
+    really changes enters the history, with the run.
     """
     subs = sorted({*batch.creates, *batch.changes, *batch.retired})
     rows = {str(row["Sub"]): row for row in await _read(db, u.Sub, subs, issuer, package, lock=True)}
@@ -82,8 +88,7 @@ async def write_batch(db: Db, batch: UserBatch, *, issuer: str, package: str, no
     names = {sub: str(columns["User"]) for sub, columns in _named(batch).items()}
     holders = await find_holders(db, names.values(), package=package)
     lost = _lost(names, holders, moved, leaving=batch.retired, issuer=issuer)
-    for sub in sorted(batch.retired - lost):
-        await _retire(db, rows[sub], now=now)
+    retired = [await _retire(db, rows[sub], now=now) for sub in sorted(batch.retired - lost)]
     changes = {sub: columns for sub, columns in batch.changes.items() if sub not in lost}
     await _free_names(db, changes, rows, issuer=issuer, package=package)
     await _update(db, changes, issuer=issuer, package=package, now=now)
@@ -91,24 +96,32 @@ async def write_batch(db: Db, batch: UserBatch, *, issuer: str, package: str, no
     if creates:
         await db.execute(insert(sys_user), [{**columns, "RowVersion": 1, "UpdatedAt": now} for columns in creates])
     await _follow_names(db, changes, issuer=issuer, package=package)
+    moves = {str(rows[sub]["User"]): str(columns["User"]) for sub, columns in changes.items() if "User" in columns}
+    await preferences.follow_names(db, moves, package=package, taken=[str(columns["User"]) for columns in creates])
+    created = [describe_change(Change.CREATED, None, columns) for columns in creates]
+    updated = [describe_change(Change.UPDATED, rows[sub], columns) for sub, columns in changes.items()]
+    await user_history.append(db, [*retired, *updated, *created], cause=Cause.sync(run_id), now=now)
     disabled = [sub for sub, columns in changes.items() if columns.get("Active") is False]
     await _end_sessions(db, disabled, issuer=issuer, package=package, reason=USER_DISABLED, now=now)
     return lost
 
 
-async def retire_user(db: Db, *, issuer: str, sub: str, package: str, now: datetime) -> bool:
+async def retire_user(
+    db: Db, *, issuer: str, sub: str, package: str, now: datetime, session_id: str | None = None
+) -> bool:
     """End a user who is gone at Keycloak and rename the row, so that the name is free; False when there is no row.
 
-    Sessions end, credentials and grants are deleted, in the caller's transaction. Nothing is ever inherited: a person
-    re-created under an old name is a new person.
+    Sessions end, credentials and grants are deleted, preferences follow, in the caller's transaction. Nothing is ever
+    inherited: a person re-created under an old name is a new person. `session_id` is that of the sign-in that needs the
+    name, for the history.
     """
     rows = await _read(db, u.Sub, [sub], issuer, package, lock=True)
-    for row in rows:
-        await _retire(db, row, now=now)
+    retired = [await _retire(db, row, now=now) for row in rows]
+    await user_history.append(db, retired, cause=Cause.sign_in(session_id), now=now)
     return bool(rows)
 
 
-async def _retire(db: Db, row: Columns, *, now: datetime) -> None:
+async def _retire(db: Db, row: Columns, *, now: datetime) -> Described | None:
     identity = Identity(str(row["Issuer"]), str(row["Sub"]), str(row["Package"]))
     name = f"{str(row['User'])[:KEPT_OF_NAME]}~{row['Uuid'] or identity.uuid}"
     values = {"User": name, "Active": False, "DeactivatedBy": row["DeactivatedBy"] or SYNC}
@@ -119,6 +132,8 @@ async def _retire(db: Db, row: Columns, *, now: datetime) -> None:
     await _follow_names(db, {identity.sub: values}, **where)
     of_user = select(s.SessionId).where(s.Issuer == identity.issuer, s.Sub == identity.sub, s.Package == row["Package"])
     await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(of_user)))
+    await preferences.follow_names(db, {str(row["User"]): name}, package=identity.package)
+    return describe_change(Change.RETIRED, row, values)
 
 
 async def _free_names(

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from bridge.model import Identity
 from bridge.storage.database import Db
+from bridge.storage.retention import delete_older
 from bridge.storage.tables import security_event
 from bridge.telemetry import REQUEST_ID
 
@@ -49,3 +50,8 @@ async def append(db: Db, entry: SecurityEvent, *, now: datetime) -> None:
             evidence=json.dumps(_bounded(entry.evidence), default=str) if entry.evidence else None,
         )
     )
+
+
+async def delete_old(db: Db, *, before: datetime, limit: int) -> int:
+    """Delete the oldest entries from before a moment, at most `limit`; return how many are gone."""
+    return await delete_older(db, security_event, before=before, limit=limit)

@@ -70,10 +70,10 @@ def _definitions() -> dict[str, list[Any]]:
         "get_active_session": [_select_active()],
         "get_user_sessions": [statements.select_living(NOW).where(s.User == bindparam("user"))],
         "update_activity": [statements.update_use(NOW, further=("idle", "ip_address"))],
-        "invalidate_session": [statements.update_end(NOW, OF_SESSION)],
-        "invalidate_user_sessions": [statements.update_end(NOW, OF_USER)],
+        "invalidate_session": [statements.update_end(NOW, OF_SESSION, statements.ACTIVE)],
+        "invalidate_user_sessions": [statements.update_end(NOW, OF_USER, statements.ACTIVE)],
         "cleanup_expired": [
-            statements.update_end(NOW, *over),
+            statements.update_end(NOW, *over, statements.ACTIVE),
             delete(sys_usersession).where(statements.INACTIVE, long_over, OWN_ROWS),
             delete(sys_usersession).where(statements.INACTIVE, long_ended, OWN_ROWS),
         ],

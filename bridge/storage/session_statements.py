@@ -5,6 +5,7 @@ applications in other languages, with the database's clock and the parameter nam
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -25,12 +27,13 @@ from sqlalchemy import (
 )
 
 from bridge.model import Origin
-from bridge.storage.tables import session_credential, session_revocation, sys_user, sys_usersession
+from bridge.storage.tables import keycloak_grant, session_credential, session_revocation, sys_user, sys_usersession
 from bridge.storage.tables.columns import UtcDateTime
 
 s = sys_usersession.c
 k = session_credential.c
 u = sys_user.c
+COVERING = sys_usersession.alias("covering")
 
 NOW = bindparam("now", type_=UtcDateTime())
 # Not as parameters: a partial index serves only a query that says so itself.
@@ -84,7 +87,7 @@ def opens(now: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def is_covered(now: ColumnElement[Any]) -> ColumnElement[bool]:
     """A session mirrored from Keycloak that an active one of the bridge stands for already."""
-    o = sys_usersession.alias("covering").c
+    o = COVERING.c
     covering = exists().where(
         o.Origin == Origin.BRIDGE,
         o.Issuer == s.Issuer,
@@ -156,10 +159,10 @@ def update_use(now: ColumnElement[Any], *, further: Iterable[str] = ()) -> Updat
 
 
 def update_end(now: ColumnElement[Any], *where: ColumnElement[bool]) -> Update:
-    """End active sessions."""
+    """End sessions; the condition, or a lock that is held, must say that they are active."""
     return (
         update(sys_usersession)
-        .where(*where, ACTIVE)
+        .where(*where)
         .values(
             IsActive=sa.literal_column("0"),
             InvalidatedAt=now,
@@ -170,39 +173,6 @@ def update_end(now: ColumnElement[Any], *where: ColumnElement[bool]) -> Update:
             LastActivity=s.LastActivity,
         )
     )
-
-
-def select_over(now: ColumnElement[Any], expired_before: ColumnElement[Any]) -> Select[Any]:
-    """Find active sessions whose absolute end has come.
-
-    A mirrored one is the census's to end, which moves its end on; here it ends just before it is deleted. Rows that
-    applications wrote are theirs.
-    """
-    mirrored = and_(s.Origin == Origin.KEYCLOAK, s.ExpiresAt < expired_before)
-    whose = or_(s.Origin == Origin.BRIDGE, mirrored)
-    return select(s.SessionId).where(ACTIVE, s.ExpiresAt <= now, whose).order_by(s.ExpiresAt)
-
-
-def select_idle(now: ColumnElement[Any]) -> Select[Any]:
-    """Find active sessions of the bridge that were not used for too long."""
-    idle = (ACTIVE, s.IdleExpiresAt <= now, s.Origin == Origin.BRIDGE)
-    return select(s.SessionId).where(*idle).order_by(s.IdleExpiresAt)
-
-
-def select_long_expired(expired_before: ColumnElement[Any]) -> Select[Any]:
-    """Find ended sessions whose absolute end is long past.
-
-    What somebody else ended in the mirror stays the longer time: without its row the census knows nothing of that end.
-    """
-    by_time = or_(s.Origin == Origin.BRIDGE, s.InvalidatedReason.in_((EXPIRED, KEYCLOAK_ENDED)))
-    ours = and_(s.Origin != Origin.LOCAL, by_time)
-    return select(s.SessionId).where(INACTIVE, s.ExpiresAt < expired_before, ours).order_by(s.ExpiresAt)
-
-
-def select_long_inactive(inactive_before: ColumnElement[Any]) -> Select[Any]:
-    """Find sessions that somebody ended long ago."""
-    inactive = (INACTIVE, s.InvalidatedAt < inactive_before, s.Origin != Origin.LOCAL)
-    return select(s.SessionId).where(*inactive).order_by(s.InvalidatedAt)
 
 
 def count_living(now: ColumnElement[Any], whose: ColumnElement[bool]) -> Select[Any]:
@@ -221,8 +191,57 @@ def select_of_ended(column: ColumnElement[Any]) -> Select[Any]:
     return select(column).distinct().where(column.in_(ended))
 
 
+def survey(now: ColumnElement[Any]) -> Select[Any]:
+    """Count a person's living sessions of a type, and ask whether any is known, and any from a device like this."""
+    of_person = (OF_USER, OF_BRIDGE)
+    known = exists().where(*of_person)
+    return select(
+        count_living(now, OF_BRIDGE).scalar_subquery().label("living"),
+        known.label("is_known"),
+        # Somebody may have thousands of rows: the first one that is alike ends the search.
+        known.where(s.DeviceFingerprint == bindparam("fingerprint")).label("is_alike"),
+    )
+
+
+def select_oldest(now: ColumnElement[Any]) -> Select[Any]:
+    """Hold the oldest of a person's living sessions of a type, at most `number`."""
+    return (
+        select(*SESSION_COLUMNS)
+        .where(OF_USER, OF_TYPE, OF_BRIDGE, is_alive(now))
+        .order_by(s.CreatedAt, s.SessionId)
+        .limit(bindparam("number", type_=sa.Integer))
+        .with_for_update()
+    )
+
+
+# Built once, and not at each use: then SQLAlchemy finds their text at once.
 ACTIVE_SESSION = select_active(NOW)
-"""Built once: the hot path only fills in its parameters."""
-EXPIRED_BEFORE = bindparam("expired_before", type_=UtcDateTime())
-INACTIVE_BEFORE = bindparam("inactive_before", type_=UtcDateTime())
 LIVING_OF_BRIDGE = count_living(NOW, OF_BRIDGE)
+SURVEY = survey(NOW)
+OLDEST = select_oldest(NOW)
+HOLD_PERSON = (
+    select(u.RowVersion).where(u.User == bindparam("user"), u.Package == bindparam("package")).with_for_update()
+)
+CHOSEN = s.SessionId.in_(bindparam("session_ids", expanding=True))
+# Not only the active ones: PostgreSQL would read its whole index of active sessions to find a few hundred.
+HOLD = select(*SESSION_COLUMNS).where(CHOSEN).order_by(s.SessionId).with_for_update()
+END_HELD = update_end(NOW, CHOSEN)
+INSERT_CREDENTIAL = insert(session_credential)
+SHUT = (
+    delete(session_credential).where(k.session_id.in_(bindparam("session_ids", expanding=True))),
+    delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(bindparam("session_ids", expanding=True))),
+)
+"""Delete all that opens sessions."""
+DELETE = delete(sys_usersession).where(CHOSEN)
+
+
+@cache
+def insertion(further: tuple[str, ...]) -> sa.Insert:
+    """Return `insert_session` with these columns; there are few different ones."""
+    return insert_session(NOW, further=further)
+
+
+@cache
+def use(further: tuple[str, ...]) -> Update:
+    """Return `update_use` with these changes."""
+    return update_use(NOW, further=further)

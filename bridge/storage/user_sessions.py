@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, func, insert, select
+from sqlalchemy import select
 
 from bridge.errors import SessionLimitReached
 from bridge.model import Activity, AtCap, NewSession, SessionPolicy, SessionType, UserSession
+from bridge.storage import overdue_sessions
 from bridge.storage import session_statements as statements
 from bridge.storage.database import Db
 from bridge.storage.session_input import check_new_session
@@ -28,18 +29,7 @@ from bridge.storage.session_rows import (
     to_active,
     to_session,
 )
-from bridge.storage.session_statements import (
-    EXPIRED,
-    EXPIRED_BEFORE,
-    IDLE,
-    INACTIVE_BEFORE,
-    NOW,
-    SESSION_COLUMNS,
-    k,
-    s,
-    u,
-)
-from bridge.storage.tables import keycloak_grant, session_credential, sys_usersession
+from bridge.storage.session_statements import EXPIRED, IDLE, NOW, SESSION_COLUMNS, s
 
 SESSION_LIMIT = "session_limit"
 CLEANUP = "cleanup"
@@ -74,25 +64,30 @@ async def create_session(db: Db, opened: NewSession, *, policy: SessionPolicy) -
         SessionLimitReached: the cap is reached, and the policy refuses.
     """
     check_new_session(opened)
-    user = (u.User == opened.username, u.Package == opened.identity.package)
+    person = {"user": opened.username, "package": opened.identity.package}
     if db.dialect.name != "sqlite":  # its one writer is the lock
-        await db.execute(select(u.RowVersion).where(*user).with_for_update())
-    living, known, alike = await _survey(db, opened)
-    if living >= policy.max_sessions and policy.at_cap is AtCap.REFUSE:
+        await db.execute(statements.HOLD_PERSON, person)
+    of_type = {**person, "session_type": opened.session_type, "now": opened.created_at}
+    found = (await db.execute(statements.SURVEY, {**of_type, "fingerprint": opened.device.fingerprint})).one()
+    if found.living >= policy.max_sessions and policy.at_cap is AtCap.REFUSE:
         raise SessionLimitReached(evidence={"session_type": opened.session_type, "max_sessions": policy.max_sessions})
-    ended = await _end_oldest(db, opened, number=living - policy.max_sessions + 1)
-    is_new_device = bool(known) and not alike and opened.device.fingerprint is not None
+    number = found.living - policy.max_sessions + 1
+    oldest = await db.execute(statements.OLDEST, {**of_type, "number": number}) if number > 0 else ()
+    ended = [to_session(row) for row in oldest]
+    session_ids = [one.session_id for one in ended]
+    await _mark_ended(db, session_ids, invalidated_by=opened.username, reason=SESSION_LIMIT, now=opened.created_at)
+    await _shut(db, session_ids)
+    is_new_device = bool(found.is_known) and not found.is_alike and opened.device.fingerprint is not None
     parameters, further = describe_new_session(opened, policy=policy, suspicious=int(is_new_device))
-    await db.execute(statements.insert_session(NOW, further=further), parameters)
-    await db.execute(
-        insert(session_credential).values(
-            digest=opened.credential_digest,
-            session_id=opened.session_id,
-            kind=statements.COOKIE if opened.session_type == SessionType.WEB else statements.ACCESS,
-            created_at=opened.created_at,
-            expires_at=opened.expires_at,
-        )
-    )
+    await db.execute(statements.insertion(further), parameters)
+    credential = {
+        "digest": opened.credential_digest,
+        "session_id": opened.session_id,
+        "kind": statements.COOKIE if opened.session_type == SessionType.WEB else statements.ACCESS,
+        "created_at": opened.created_at,
+        "expires_at": opened.expires_at,
+    }
+    await db.execute(statements.INSERT_CREDENTIAL, credential)
     return CreatedSession(tuple(ended), is_new_device)
 
 
@@ -152,7 +147,7 @@ async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
     # In the order of their keys: two batches that hold the same rows wait for each other instead of deadlocking.
     for further, rows in sorted(alike.items()):
         rows.sort(key=lambda row: str(row["session_id"]))
-        await db.execute(statements.update_use(NOW, further=further), rows)
+        await db.execute(statements.use(further), rows)
 
 
 async def invalidate_session(
@@ -194,27 +189,29 @@ async def cleanup_expired(
     limit: int = IN_A_LIST,
     dry_run: bool = False,
 ) -> CleanedUp:
-    """End what time has ended, and delete what ended long enough ago; at most `limit` rows of each kind.
+    """End what time has ended, and delete what ended long enough ago; at most `limit` rows.
 
     A row is deleted `expired_for` after its absolute end or `inactive_for` after somebody ended it, and never before it
-    was inactive. Several replicas may do so at once: each passes over what another has in hand. With `dry_run` rows are
-    counted and left as they are.
+    was inactive. Several replicas may do so at once: each passes over what another has in hand. With `dry_run` all such
+    rows are counted, and left as they are.
     """
-    before = {"expired_before": now - expired_for, "inactive_before": now - inactive_for, "now": now}
-
-    async def find(query: Select[Any]) -> list[str]:
-        locked = query if dry_run else query.with_for_update(skip_locked=True)
-        return [str(one) for one in (await db.execute(locked.limit(limit), before)).scalars()]
-
-    over, idle = await find(statements.select_over(NOW, EXPIRED_BEFORE)), await find(statements.select_idle(NOW))
-    if not dry_run:
-        await _end(db, over, invalidated_by=CLEANUP, reason=EXPIRED, now=now)
-        await _end(db, idle, invalidated_by=CLEANUP, reason=IDLE, now=now)
-    old = await find(statements.select_long_expired(EXPIRED_BEFORE))
-    old += await find(statements.select_long_inactive(INACTIVE_BEFORE))
-    for part in in_parts([] if dry_run else old):
-        await db.execute(delete(sys_usersession).where(s.SessionId.in_(part)))
-    return CleanedUp(len(over), len(idle), len(old))
+    times = {"now": now, "expired_before": now - expired_for, "inactive_before": now - inactive_for}
+    if dry_run:
+        queries = (overdue_sessions.COUNT_EXPIRED, overdue_sessions.COUNT_IDLE, overdue_sessions.COUNT_TO_DELETE)
+        return CleanedUp(*[int((await db.execute(query, times)).scalar_one()) for query in queries])
+    left, ended = limit, {EXPIRED: 0, IDLE: 0}
+    for reason, query in overdue_sessions.FIND_TO_END:
+        found = [str(one) for one in (await db.execute(query, {**times, "limit": left})).scalars()]
+        await _mark_ended(db, found, invalidated_by=CLEANUP, reason=reason, now=now)
+        await _shut(db, found)
+        ended[reason] += len(found)
+        left -= len(found)
+    for query in overdue_sessions.FIND_TO_DELETE:
+        found = [str(one) for one in (await db.execute(query, {**times, "limit": left})).scalars()]
+        for part in in_parts(found):
+            await db.execute(statements.DELETE, {"session_ids": part})
+        left -= len(found)
+    return CleanedUp(ended[EXPIRED], ended[IDLE], limit - left - sum(ended.values()))
 
 
 async def count_concurrent(db: Db, username: str, *, package: str, session_type: str, now: datetime) -> int:
@@ -223,49 +220,31 @@ async def count_concurrent(db: Db, username: str, *, package: str, session_type:
     return int((await db.execute(statements.LIVING_OF_BRIDGE, parameters)).scalar_one())
 
 
-async def _survey(db: Db, opened: NewSession) -> tuple[int, int, int]:
-    """Count a person's living sessions of the new one's type, all known ones, and those from a device like this."""
-    of_type = and_(s.SessionType == opened.session_type, statements.is_alive(NOW))
-    query = select(
-        func.count(case((of_type, 1))),
-        func.count(),
-        func.count(case((s.DeviceFingerprint == opened.device.fingerprint, 1))),
-    ).where(statements.OF_USER, statements.OF_BRIDGE)
-    parameters = {"user": opened.username, "package": opened.identity.package, "now": opened.created_at}
-    living, known, alike = (await db.execute(query, parameters)).one()
-    return living, known, alike
-
-
-async def _end_oldest(db: Db, opened: NewSession, *, number: int) -> list[UserSession]:
-    if number <= 0:
-        return []
-    query = (
-        select(s.SessionId)
-        .where(statements.OF_USER, statements.OF_TYPE, statements.OF_BRIDGE, statements.is_alive(NOW))
-        .order_by(s.CreatedAt, s.SessionId)
-        .limit(number)
-    )
-    parameters = {
-        "user": opened.username,
-        "package": opened.identity.package,
-        "session_type": opened.session_type,
-        "now": opened.created_at,
-    }
-    session_ids = [str(one) for one in (await db.execute(query, parameters)).scalars()]
-    return await _end(db, session_ids, invalidated_by=opened.username, reason=SESSION_LIMIT, now=opened.created_at)
-
-
 async def _end(
     db: Db, session_ids: Sequence[str], *, invalidated_by: str | None, reason: str, now: datetime
 ) -> list[UserSession]:
     """End active sessions with all that opens them, and return them as they were."""
     ended: list[UserSession] = []
     for part in in_parts(session_ids):
-        chosen = s.SessionId.in_(part)
-        query = select(*SESSION_COLUMNS).where(chosen, statements.ACTIVE).order_by(s.SessionId).with_for_update()
-        ended += [to_session(row) for row in await db.execute(query)]
-        values = {"invalidated_by": invalidated_by, "reason": reason, "now": now}
-        await db.execute(statements.update_end(NOW, chosen), values)
-        await db.execute(delete(session_credential).where(k.session_id.in_(part)))
-        await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(part)))
+        rows = (await db.execute(statements.HOLD, {"session_ids": part})).all()
+        active = [to_session(row) for row in rows if row.IsActive]
+        await _mark_ended(db, [one.session_id for one in active], invalidated_by=invalidated_by, reason=reason, now=now)
+        await _shut(db, part)
+        ended += active
     return ended
+
+
+async def _mark_ended(
+    db: Db, session_ids: Sequence[str], *, invalidated_by: str | None, reason: str, now: datetime
+) -> None:
+    """Mark active sessions whose rows this transaction holds."""
+    values = {"invalidated_by": invalidated_by, "reason": reason, "now": now}
+    for part in in_parts(session_ids):
+        await db.execute(statements.END_HELD, {**values, "session_ids": part})
+
+
+async def _shut(db: Db, session_ids: Sequence[str]) -> None:
+    """Delete all that opens these sessions."""
+    for part in in_parts(session_ids):
+        for statement in statements.SHUT:
+            await db.execute(statement, {"session_ids": part})

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends
@@ -18,8 +17,7 @@ from bridge.flows.signed_in import Presented
 from bridge.model import ClientFacts
 from bridge.storage.database import Database
 from bridge.web import cookies
-
-LONGEST_USER_AGENT = 2000
+from bridge.web.client_address import find_client_address
 
 
 @dataclass(frozen=True)
@@ -65,20 +63,17 @@ async def _depend_on_bridge(request: Request) -> Bridge:
 
 
 async def get_client_facts(request: Request) -> ClientFacts:
-    """Return address and user agent of the peer; no forwarding header is believed."""
-    agent = request.headers.get("user-agent")
-    return ClientFacts(
-        ip_address=_read_address(request),
-        user_agent=agent[:LONGEST_USER_AGENT] if agent else None,
+    """Return address and user agent of the visitor; only proxies that are configured are believed."""
+    address = find_client_address(
+        request.client.host if request.client else None,
+        request.headers.getlist("x-forwarded-for"),
+        trusted=get_bridge(request).settings.proxies.trusted,
     )
-
-
-def _read_address(request: Request) -> str | None:
-    """Return the peer's address without a zone; a peer at a Unix socket has none."""
-    try:
-        return str(ip_address(request.client.host.partition("%")[0])) if request.client else None
-    except ValueError:
-        return None
+    return ClientFacts(
+        ip_address=address.text,
+        user_agent=request.headers.get("user-agent") or None,
+        address_is_shared=address.is_shared,
+    )
 
 
 def read_credential(request: Request, rp: RelyingParty) -> Presented:

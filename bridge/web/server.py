@@ -44,7 +44,7 @@ def run(settings: Settings, *, config: Path | None, host: str | None, port: int 
         # Its access log would hold the query of the callback, and so the code; ours does not.
         access_log=False,
         log_level="warning",
-        # No forwarding header is believed before trusted proxies can be configured.
+        # Forwarding headers are read by ourselves, from the proxies that are configured.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,

@@ -1,12 +1,14 @@
 """Create revocations and lockouts, and the indexes of the clean-up.
 
-The previous release does not know these tables and runs on; its writes to sys_usersession keep two more indexes.
+The previous release does not know these tables and runs on; its writes to sys_usersession keep three more indexes.
+The triggers that fill session_revocation are made by env.py once the newest revision is reached.
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy import Column
 
+from bridge.storage.installed_triggers import drop_triggers
 from bridge.storage.tables.columns import (
     MARIADB_TABLE,
     UtcDateTime,
@@ -53,18 +55,46 @@ def upgrade() -> None:
     )
     op.create_index("idx_login_lockout_last", "login_lockout", ["last_failed_at"], if_not_exists=True)
 
+    _create_indexes_of_the_clean_up()
+
+
+def _create_indexes_of_the_clean_up() -> None:
+    """Index what is overdue by whose it is: rows of applications, which are not ours to end, may be many."""
     on_mariadb = op.get_bind().dialect.name == "mysql"
     prefix = "idx_" if on_mariadb else "idx_sys_usersession_"
-    op.create_index(f"{prefix}idle", "sys_usersession", ["IsActive", "IdleExpiresAt"], if_not_exists=True)
-    if on_mariadb:
-        # Elsewhere this index is partial and exists already.
-        op.create_index("idx_cleanup", "sys_usersession", ["InvalidatedAt"], if_not_exists=True)
+    inactive = sa.text('"IsActive" = 0')
+    if not on_mariadb:
+        op.drop_index(f"{prefix}cleanup", "sys_usersession")
+    for short, columns, where in (
+        ("idle", ["IsActive", "IdleExpiresAt"], None),
+        ("overdue", ["Origin", "IsActive", "ExpiresAt"], None),
+        ("cleanup", ["Origin", "InvalidatedAt"], inactive),
+    ):
+        op.create_index(
+            f"{prefix}{short}",
+            "sys_usersession",
+            columns,
+            if_not_exists=True,
+            postgresql_where=where,
+            sqlite_where=where,
+        )
 
 
 def downgrade() -> None:
+    # With them and without the table, no session could be ended any more.
+    drop_triggers(op.get_bind())
     on_mariadb = op.get_bind().dialect.name == "mysql"
-    if on_mariadb:
-        op.drop_index("idx_cleanup", "sys_usersession")
-    op.drop_index("idx_idle" if on_mariadb else "idx_sys_usersession_idle", "sys_usersession")
+    prefix = "idx_" if on_mariadb else "idx_sys_usersession_"
+    for short in ("cleanup", "overdue", "idle"):
+        op.drop_index(f"{prefix}{short}", "sys_usersession")
+    if not on_mariadb:
+        inactive = sa.text('"IsActive" = 0')
+        op.create_index(
+            f"{prefix}cleanup",
+            "sys_usersession",
+            ["InvalidatedAt"],
+            postgresql_where=inactive,
+            sqlite_where=inactive,
+        )
     op.drop_table("login_lockout")
     op.drop_table("session_revocation")

@@ -98,8 +98,9 @@ async def test_a_short_trouble_of_the_database_is_mended_by_a_new_start(
         callback = await browser.go_to_keycloak(f"/login?return_to={APPLICATION}here")
         first = asyncio.create_task(browser.get(callback))
         await asyncio.to_thread(hold.wait_for_arrival)
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # In a thread: a job of the service may be writing at this moment, and needs this event loop to finish.
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         hold.release()
         assert (await first).status_code == 503
         other.execute("ROLLBACK")

@@ -22,7 +22,6 @@ _OPTIONS = (
     f"--max-connections={MAX_CONNECTIONS}",
     "--character-set-server=utf8mb4",
     "--default-time-zone=+00:00",
-    "--skip-log-bin",
     "--skip-slave-start",
     "--performance-schema=OFF",
     "--innodb-buffer-pool-size=64M",
@@ -38,7 +37,9 @@ _OPTIONS = (
 class MariadbServer:
     """A server that runs inside the `with` block; as root it runs as the package's user `mysql`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, binary_log: bool = False) -> None:
+        """Take whether it keeps a binary log, as servers do that are replicated or backed up."""
+        self._binary_log = ("--log-bin=binlog", "--server-id=1") if binary_log else ("--skip-log-bin",)
         self._stack = ExitStack()
         self._port = 0
 
@@ -61,7 +62,7 @@ class MariadbServer:
             run_to_end(_install_command(install, directory), directory=directory, owner=owner)
             self._port = stack.enter_context(
                 run_on_free_port(
-                    lambda port: _command(mariadbd, directory, port),
+                    lambda port: (*_command(mariadbd, directory, port), *self._binary_log),
                     directory=directory,
                     owner=owner,
                     # Written when the port is bound, by this very server.
@@ -87,14 +88,15 @@ class MariadbServer:
         left = [row[0] for row in self.execute(["SHOW PROCESSLIST"]) if row[3] == name]
         self.execute([*(f"KILL CONNECTION {number}" for number in left), f"DROP DATABASE {_checked(name)}"])
 
+    def connect(self, database: str | None = None) -> "pymysql.Connection":
+        """Open a connection as root; the caller closes it."""
+        # Without TLS: making its context costs ten times what the statements do.
+        return pymysql.connect(host="127.0.0.1", port=self._port, user="root", database=database, ssl_disabled=True)
+
     def execute(self, statements: Sequence[str], *, database: str | None = None) -> Rows:
         """Run statements on one connection and return the rows of the last one."""
         rows: Rows = ()
-        # Without TLS: making its context costs ten times what the statements do.
-        connection = pymysql.connect(
-            host="127.0.0.1", port=self._port, user="root", database=database, ssl_disabled=True
-        )
-        with closing(connection), connection.cursor() as cursor:
+        with closing(self.connect(database)) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
                 rows = cursor.fetchall()

@@ -2,19 +2,20 @@
 
 import os
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bridge.config.sections import (
-    HttpSettings,
-    PackageSettings,
-    PolicySettings,
-    Section,
-    SessionPolicy,
-    Settings,
-    SyncSettings,
+from bridge.config.policy import (
+    ApiPolicySettings,
+    ConsolePolicySettings,
+    MobilePolicySettings,
+    RetentionSettings,
+    SessionPolicySettings,
 )
+from bridge.config.section import Section
+from bridge.config.sections import HttpSettings, PackageSettings, Settings, SyncSettings
 from bridge.config.values import decode_key
 from tests.unit.settings import CLIENT_SECRET, GOOD, KEY, load, refusal, spoil
 
@@ -26,11 +27,20 @@ SECTIONS: list[tuple[type[Section], str, str]] = [
     (HttpSettings, "[http]", "http"),
     (PackageSettings, "[packages.staff]", "packages.staff"),
     (SyncSettings, "[packages.staff.sync]", "packages.staff.sync"),
-    (PolicySettings, "[policy]", "policy"),
-    (SessionPolicy, "[policy.web]", "policy.web"),
+    (SessionPolicySettings, "[policy.web]", "policy.web"),
+    (ApiPolicySettings, "[policy.api]", "policy.api"),
+    (MobilePolicySettings, "[policy.mobile]", "policy.mobile"),
+    (ConsolePolicySettings, "[policy.console]", "policy.console"),
 ]
 LATER = [(*place, name) for kind, *place in SECTIONS for name in sorted(kind.not_available)]
 KINDS_OF_SECTIONS = [kind for kind, _, _ in SECTIONS]
+
+
+def kinds_of_sections(kind: type[Section] = Section) -> Iterator[type[Section]]:
+    """Yield every class of a section there is."""
+    for inner in kind.__subclasses__():
+        yield inner
+        yield from kinds_of_sections(inner)
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +65,13 @@ def test_setting_of_a_later_version_is_refused_by_name(tmp_path: Path, header: s
 
 
 def test_every_section_with_later_settings_is_tested_here() -> None:
-    assert {kind for kind in Section.__subclasses__() if kind.not_available} == set(KINDS_OF_SECTIONS)
+    assert {kind for kind in kinds_of_sections() if kind.not_available} == set(KINDS_OF_SECTIONS)
 
 
-@pytest.mark.parametrize(("_kind", "header", "place"), [*SECTIONS, (Section, "[sealing]", "sealing")])
+@pytest.mark.parametrize(
+    ("_kind", "header", "place"),
+    [*SECTIONS, (Section, "[sealing]", "sealing"), (RetentionSettings, "[retention]", "retention")],
+)
 def test_unknown_setting_is_refused_by_name_without_its_value(
     tmp_path: Path, _kind: type[Section], header: str, place: str
 ) -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bridge.config import Settings, load_settings
-from bridge.config.sections import Section
+from bridge.config.policy import PolicySettings
+from bridge.config.section import Section
 from bridge.errors import ConfigurationError
 from deploy.demo.realm import load_realm
 from tests.documents import DOCUMENTS, blocks, code, read, rows, section
@@ -101,6 +102,19 @@ def test_a_default_on_the_configuration_page_is_the_default(name: str, field: Fi
     if not field.is_required():
         written = put(smallest(), name, tomllib.loads(f"value = {default}")["value"])
         assert look(Settings.model_validate(written), name) == look(Settings.model_validate(smallest()), name)
+
+
+def test_the_configuration_page_shows_the_limits_of_each_type_side_by_side() -> None:
+    text = section(read("configuration.md"), "## Settings")
+    (head,) = re.findall(r"^\| type \| (lifetime .*) \|$", text, re.MULTILINE)
+    found = {
+        kind: [tomllib.loads(f"value = {cell.strip('`')}")["value"] for cell in cells]
+        for kind, *cells in rows(text, columns=7)
+    }
+
+    shown = {kind: dict(zip(head.split(" | "), values, strict=True)) for kind, values in found.items()}
+    assert PolicySettings.model_validate(shown) == PolicySettings()
+    assert [*shown, *shown["web"]] == [*PolicySettings.model_fields, *PolicySettings().web.model_dump()]
 
 
 @pytest.mark.parametrize("name", [name for name, _ in walk(Settings)])

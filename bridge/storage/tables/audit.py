@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column
 
 from bridge.storage.tables.columns import MARIADB_TABLE, UtcDateTime, big_number, char, long_text, metadata, varchar
+from bridge.storage.tables.facts import ALL, Relation, Writer, describe
 
 security_event = sa.Table(
     "security_event",
@@ -54,4 +55,40 @@ login_lockout = sa.Table(
     sa.Index("idx_login_lockout_last", "last_failed_at"),
     comment="Who fails too often",
     **MARIADB_TABLE,
+)
+
+describe(
+    security_event,
+    purpose="The audit trail: who did what, when and from where. It holds no secret.",
+    kept="{security_events}.",
+    written_by={
+        Writer.SIGN_IN: ALL,
+        Writer.SIGN_OUT: ALL,
+        Writer.ACTIVITY: ALL,
+        Writer.CODE_EXCHANGE: ALL,
+        Writer.TOKEN_REFRESH: ALL,
+        Writer.PERSON: ALL,
+        Writer.SESSION_COMMAND: ALL,
+        Writer.USER_COMMAND: ALL,
+    },
+    relations=(
+        Relation(("session_id",), "sys_usersession", ("SessionId",), "the session; its row may be gone"),
+        Relation(("issuer", "sub", "package"), "sys_user", ("Issuer", "Sub", "Package"), "the person"),
+    ),
+)
+describe(
+    session_revocation,
+    purpose="Tells every replica of the bridge, within a second, whose session or person it must forget.",
+    kept="1 hour.",
+    written_by={Writer.DATABASE: ALL},
+    relations=(
+        Relation(("session_id",), "sys_usersession", ("SessionId",), "the session; its row may be gone"),
+        Relation(("issuer", "sub", "package"), "sys_user", ("Issuer", "Sub", "Package"), "the person"),
+    ),
+)
+describe(
+    login_lockout,
+    purpose="Counts failures by client and address together, so that nobody can lock somebody else out.",
+    kept="24 hours after the last failure.",
+    written_by={Writer.SIGN_IN: ALL, Writer.CODE_EXCHANGE: ALL, Writer.TOKEN_REFRESH: ALL},
 )

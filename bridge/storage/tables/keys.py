@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column
 
 from bridge.storage.tables.columns import MARIADB_TABLE, UtcDateTime, char, long_text, metadata, varchar
+from bridge.storage.tables.facts import ALL, Writer, describe
 
 sealing_key = sa.Table(
     "sealing_key",
@@ -29,4 +30,17 @@ signing_key = sa.Table(
     sa.PrimaryKeyConstraint("key_id"),
     comment="Keys that sign our own ID tokens",
     **MARIADB_TABLE,
+)
+
+describe(
+    sealing_key,
+    purpose="Says which sealing keys were ever used here, so that none is taken out of the configuration too early.",
+    kept="Until no value needs the key.",
+    written_by={Writer.SERVICE: ALL, Writer.KEYS_COMMAND: ALL},
+)
+describe(
+    signing_key,
+    purpose="Keeps the keys that sign the ID tokens of native apps; private keys are sealed.",
+    kept="Until `published_until`.",
+    written_by={Writer.SERVICE: ALL, Writer.KEYS_COMMAND: "sealed_private_key"},
 )

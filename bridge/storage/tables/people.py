@@ -14,6 +14,7 @@ from bridge.storage.tables.columns import (
     metadata,
     varchar,
 )
+from bridge.storage.tables.facts import ALL, Relation, Writer, describe
 
 sys_user_history = sa.Table(
     "sys_user_history",
@@ -65,4 +66,31 @@ sys_user_preferences = sa.Table(
     sa.PrimaryKeyConstraint("User", "Package", "Name"),
     comment="What people prefer, by name",
     **MARIADB_TABLE,
+)
+
+describe(
+    sys_user_history,
+    purpose="Says what changed in a person's row, when and why: the fields before and after. Activity is no change.",
+    kept="{user_history}.",
+    written_by={Writer.SIGN_IN: ALL, Writer.SYNC: ALL, Writer.USER_COMMAND: ALL},
+    relations=(
+        Relation(("issuer", "sub", "package"), "sys_user", ("Issuer", "Sub", "Package"), "the person"),
+        Relation(("cause_id",), "sync_run", ("id",), "the run that made the change, if `cause` is `sync`"),
+    ),
+)
+describe(
+    def_usergroup,
+    purpose="Says what the group codes in `sys_user.Usergroups` mean.",
+    kept="For ever.",
+    written_by={
+        Writer.SYNC: "Code Package Name Active KeycloakPath UpdatedAt",
+        Writer.USERGROUPS_COMMAND: ALL,
+    },
+)
+describe(
+    sys_user_preferences,
+    purpose="Keeps what a person prefers, as named values.",
+    kept="As long as the person; it follows a rename.",
+    written_by={Writer.PERSON: ALL, Writer.USER_COMMAND: ALL, Writer.SIGN_IN: "User", Writer.SYNC: "User"},
+    relations=(Relation(("User", "Package"), "sys_user", ("User", "Package"), "the person"),),
 )

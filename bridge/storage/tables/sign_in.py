@@ -14,6 +14,7 @@ from bridge.storage.tables.columns import (
     metadata,
     varchar,
 )
+from bridge.storage.tables.facts import ALL, Relation, Writer, describe
 
 SESSION = "sys_usersession.SessionId"
 
@@ -135,4 +136,77 @@ logout_tombstone = sa.Table(
     sa.Index("idx_logout_tombstone_expires", "expires_at"),
     comment="Sign-outs that came before their session was stored",
     **MARIADB_TABLE,
+)
+
+describe(
+    oauth_state,
+    purpose="Remembers a login while the browser is at Keycloak. The row is claimed once when the browser comes back; "
+    "its outcome then serves a second callback of the same browser.",
+    kept="It expires after 60 minutes and is deleted an hour later, or 24 hours after its outcome was known.",
+    written_by={Writer.SIGN_IN: ALL, Writer.KEYS_COMMAND: "sealed_nonce sealed_code_verifier"},
+    relations=(Relation(("session_id",), "sys_usersession", ("SessionId",), "the session that came of the login"),),
+)
+describe(
+    session_credential,
+    purpose="Says which cookies and tokens open which session. Only digests are stored. Whoever may write here may "
+    "sign in as anybody.",
+    kept="Until a day after it expires, and no longer than its session is active. A used refresh token stays known as "
+    "long as its session may live.",
+    written_by={
+        Writer.SIGN_IN: "digest session_id kind host created_at expires_at",
+        Writer.SESSION_COMMAND: "digest session_id kind created_at expires_at",
+        Writer.ACTIVITY: "first_used_at",
+        Writer.ROTATION: "digest session_id kind host created_at expires_at superseded_by sealed_successor",
+        Writer.CODE_EXCHANGE: "digest session_id kind created_at expires_at",
+        Writer.TOKEN_REFRESH: "digest session_id kind created_at expires_at first_used_at superseded_by "
+        "sealed_successor",
+    },
+    relations=(
+        Relation(("superseded_by",), "session_credential", ("digest",), "the credential that came after this one"),
+    ),
+)
+describe(
+    keycloak_grant,
+    purpose="Keeps the tokens that Keycloak gave for a session, sealed: the ID token is needed for a sign-out there, "
+    "the refresh token keeps Keycloak's session alive.",
+    kept="As long as its session is active.",
+    written_by={
+        Writer.SIGN_IN: "session_id sealed_id_token sealed_refresh_token refresh_expires_at version updated_at",
+        Writer.TOKEN_REFRESH: "sealed_id_token sealed_refresh_token refresh_expires_at version refresh_lease_until "
+        "updated_at",
+        Writer.KEYS_COMMAND: "sealed_id_token sealed_refresh_token updated_at",
+    },
+)
+describe(
+    exchange_code,
+    purpose="Keeps the one-time codes that native apps exchange for tokens, as digests. A used code stays known, so "
+    "that its second use is recognised.",
+    kept="As long as its session may live (`kept_until`).",
+    written_by={
+        Writer.SIGN_IN: "digest session_id client_id redirect_uri code_challenge created_at expires_at kept_until",
+        Writer.CODE_EXCHANGE: "attempts redeemed_at sealed_answer",
+    },
+    relations=(Relation(("session_id",), "sys_usersession", ("SessionId",), "the session that the code opens"),),
+)
+describe(
+    logout_token_seen,
+    purpose="Remembers the logout tokens that Keycloak sent, so that none works twice.",
+    kept="As long as the token is valid (`expires_at`).",
+    written_by={Writer.SIGN_OUT: ALL},
+)
+describe(
+    logout_tombstone,
+    purpose="Remembers a sign-out at Keycloak that came before its session was stored here, so that the session does "
+    "not begin after its end.",
+    kept="24 hours (`expires_at`).",
+    written_by={Writer.SIGN_OUT: ALL},
+    relations=(
+        Relation(
+            ("issuer", "sid", "package"),
+            "sys_usersession",
+            ("Issuer", "Sid", "Package"),
+            "the sessions that must not begin",
+            many_to_many=True,
+        ),
+    ),
 )

@@ -14,6 +14,7 @@ from bridge.storage.tables.columns import (
     metadata,
     varchar,
 )
+from bridge.storage.tables.facts import Relation, Writer, describe
 
 NAME = "sys_user"
 
@@ -56,4 +57,39 @@ sys_user = sa.Table(
     index(NAME, "store", "Store"),
     comment="People, mirrored from Keycloak",
     **MARIADB_TABLE,
+)
+
+describe(
+    sys_user,
+    public=True,
+    purpose="Says who exists, who may sign in, and who is in which group. One row a person and package. Rows with "
+    "`Issuer` and `Sub` are mirrored from Keycloak; the others are an application's own.",
+    kept="For ever. The mirror never deletes a person: `Active` becomes 0.",
+    written_by={
+        Writer.SIGN_IN: "User Uuid Package Active Email RegisterDate LastLoginDate LastInteraction FirstName LastName "
+        "DisplayName EmailVerified UpdatedAt Realm Issuer Sub RowVersion MissingSince "
+        "DeactivatedBy Origin",
+        Writer.SYNC: "User Uuid Package Active Email Usergroups RegisterDate FirstName LastName DisplayName "
+        "EmailVerified UpdatedAt Realm Issuer Sub MirroredUsergroups RowVersion MissingSince DeactivatedBy Origin",
+        Writer.USER_COMMAND: "User Uuid Package Active Store Password Email Usergroups RegisterDate FirstName LastName "
+        "DisplayName UpdatedAt RowVersion Origin",
+        Writer.KEYS_COMMAND: "Password loginpassword UpdatedAt RowVersion",
+        Writer.APPLICATION: "User Uuid Package Active Store Password loginpassword Email Usergroups RegisterDate "
+        "LastLoginDate LastInteraction FirstName LastName DisplayName",
+    },
+    relations=(
+        Relation(
+            ("Usergroups", "Package"),
+            "def_usergroup",
+            ("Code", "Package"),
+            "each code of the list is a group",
+            many_to_many=True,
+        ),
+    ),
+    notes=(
+        (
+            "An application may write whole rows of its own. In mirrored rows it writes `Store`, `Password`, "
+            "`loginpassword`, `LastLoginDate`, `LastInteraction`, `Active` and codes of its own in `Usergroups`."
+        ),
+    ),
 )

@@ -17,6 +17,7 @@ from bridge.storage.tables.columns import (
     metadata,
     varchar,
 )
+from bridge.storage.tables.facts import MARIADB_DEFAULT, Relation, Writer, describe
 
 NAME = "sys_usersession"
 ACTIVE = sa.text('"IsActive" = 1')
@@ -33,7 +34,12 @@ sys_usersession = sa.Table(
     Column("IpAddress", varchar(45), comment="Address at sign-in"),
     Column("UserAgent", sa.Text, comment="User agent at sign-in"),
     Column("CreatedAt", UtcDateTime, nullable=False, comment="Start, UTC"),
-    Column("LastActivity", UtcDateTime, comment="Last use, UTC; absent reads as CreatedAt"),
+    Column(
+        "LastActivity",
+        UtcDateTime,
+        comment="Last use, UTC; absent reads as CreatedAt",
+        info={MARIADB_DEFAULT: "CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)"},
+    ),
     Column("ExpiresAt", UtcDateTime, nullable=False, comment="Absolute end, UTC"),
     Column("IsActive", Flag, nullable=False, server_default="1", comment="1: alive, as far as nobody ended it"),
     Column("DeviceId", varchar(255), comment="Device identifier given by an app"),
@@ -79,7 +85,11 @@ sys_usersession = sa.Table(
     Column("UpdatedAt", UtcDateTime, comment="Last write of the bridge or the sync, UTC"),
     Column("MissingSince", UtcDateTime, comment="First seen absent in Keycloak, UTC"),
     sa.PrimaryKeyConstraint("SessionId"),
-    sa.CheckConstraint(sa.column("ExpiresAt") > sa.column("CreatedAt"), name="expiry"),
+    # So it is named in every database: the convention was put upon a name that had it already.
+    sa.CheckConstraint(
+        sa.column("ExpiresAt") > sa.column("CreatedAt"),
+        name=sa.schema.conv("ck_sys_usersession_ck_sys_usersession_expiry"),
+    ),
     *flag_check("IsActive", "Offline", "TokensExchanged", "RememberMe", "IsTrusted"),
     index(NAME, "user_package", "User", "Package"),
     index(NAME, "user_active", "User", "IsActive"),
@@ -92,12 +102,73 @@ sys_usersession = sa.Table(
     index(NAME, "device", "DeviceId"),
     index(NAME, "issuer_sid", "Issuer", "Sid"),
     index(NAME, "issuer_sub", "Issuer", "Sub", "IsActive"),
-    index(NAME, "active_expiry", "ExpiresAt", postgresql_where=ACTIVE, sqlite_where=ACTIVE),
-    index(NAME, "cleanup", "InvalidatedAt", postgresql_where=INACTIVE, sqlite_where=INACTIVE),
+    index(NAME, "active_expiry", "ExpiresAt", mariadb=False, postgresql_where=ACTIVE, sqlite_where=ACTIVE),
+    index(NAME, "cleanup", "Origin", "InvalidatedAt", postgresql_where=INACTIVE, sqlite_where=INACTIVE),
     index(NAME, "idle", "IsActive", "IdleExpiresAt"),
+    index(NAME, "overdue", "Origin", "IsActive", "ExpiresAt"),
     comment="Sessions of the bridge, mirrored ones of Keycloak, and hand-written ones",
     **MARIADB_TABLE,
 )
 
 _c = sys_usersession.c
 index(NAME, "user_activity", _c.User, _c.IsActive, _c.LastActivity.desc())
+
+describe(
+    sys_usersession,
+    public=True,
+    purpose="Says who is signed in, since when, from where and until when. `Origin` says whose a row is: `bridge` a "
+    "sign-in through the bridge, `keycloak` a mirrored session of Keycloak, `local` an application's own. A row never "
+    "signs anybody in, whoever wrote it: only `session_credential` does.",
+    kept="{expired_sessions} after `ExpiresAt`, or {inactive_sessions} after somebody ended the session. "
+    "A row is never deleted before it is inactive. Rows of origin `local` are the application's to delete.",
+    written_by={
+        Writer.SIGN_IN: "SessionId User Package SessionToken SessionType IpAddress UserAgent CreatedAt LastActivity "
+        "ExpiresAt IsActive DeviceId DeviceName Location LoginMethod Issuer Realm Sub Sid ClientId Origin AuthTime Acr "
+        "OauthStateId IdleExpiresAt RememberMe LastIpAddress SuspiciousActivityCount IsTrusted DeviceFingerprint "
+        "UserAgentHash DeviceType OperatingSystem OperatingSystemVersion Browser BrowserVersion LocationCity "
+        "LocationCountry ClientsAccessed LastClientAccessed LastClientAccessedAt UpdatedAt",
+        Writer.SESSION_COMMAND: "SessionId User Package SessionToken SessionType CreatedAt LastActivity ExpiresAt "
+        "IsActive DeviceName LoginMethod Issuer Realm Sub Origin IdleExpiresAt IsTrusted InvalidatedAt InvalidatedBy "
+        "InvalidatedReason UpdatedAt",
+        Writer.ACTIVITY: "LastActivity IdleExpiresAt LastIpAddress SuspiciousActivityCount UpdatedAt",
+        Writer.ROTATION: "SessionToken LastActivity RotationCount LastRotatedAt UpdatedAt",
+        Writer.CODE_EXCHANGE: "LastActivity RefreshToken RefreshTokenExpiresAt TokensExchanged TokenFamilyId UpdatedAt",
+        Writer.TOKEN_REFRESH: "SessionToken RefreshToken RefreshTokenExpiresAt RotationCount LastRotatedAt "
+        "LastActivity UpdatedAt",
+        Writer.PERSON: "LastActivity DeviceName IsTrusted UpdatedAt",
+        Writer.SIGN_OUT: "IsActive InvalidatedAt InvalidatedBy InvalidatedReason UpdatedAt",
+        Writer.CLEAN_UP: "IsActive InvalidatedAt InvalidatedBy InvalidatedReason UpdatedAt",
+        Writer.SYNC: "SessionId User Package SessionType IpAddress CreatedAt LastActivity ExpiresAt IsActive "
+        "InvalidatedAt InvalidatedBy InvalidatedReason Issuer Realm Sub Sid Offline Origin RememberMe ClientsAccessed "
+        "LastClientAccessed LastClientAccessedAt UpdatedAt",
+        Writer.APPLICATION: "SessionId User Package SessionType IpAddress UserAgent CreatedAt LastActivity ExpiresAt "
+        "IsActive DeviceId DeviceName LoginMethod InvalidatedAt InvalidatedBy InvalidatedReason",
+        Writer.DATABASE: "LastActivity",
+    },
+    relations=(
+        Relation(
+            ("User", "Package"), "sys_user", ("User", "Package"), "the person, by name: what applications join on"
+        ),
+        Relation(
+            ("Issuer", "Sub", "Package"),
+            "sys_user",
+            ("Issuer", "Sub", "Package"),
+            "the person, by identity: what the bridge goes by, as a name may change hands",
+        ),
+        Relation(
+            ("Issuer", "Sid", "Package"),
+            NAME,
+            ("Issuer", "Sid", "Package"),
+            "sessions that stand on one session of Keycloak",
+            many_to_many=True,
+        ),
+        Relation(("OauthStateId",), "oauth_state", ("state_digest",), "the login that opened it"),
+    ),
+    notes=(
+        "On MariaDB the database itself moves `LastActivity` at every UPDATE that gives no value for it.",
+        (
+            "An application may write whole rows of its own. Those of the others it may end, and nothing else: "
+            "`IsActive`, `InvalidatedAt`, `InvalidatedBy` and `InvalidatedReason`."
+        ),
+    ),
+)

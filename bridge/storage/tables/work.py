@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column
 
 from bridge.storage.tables.columns import MARIADB_TABLE, UtcDateTime, char, long_text, metadata, varchar
+from bridge.storage.tables.facts import ALL, Relation, Writer, describe
 
 lease = sa.Table(
     "lease",
@@ -119,4 +120,58 @@ sync_plan = sa.Table(
     sa.Index("idx_sync_plan_package", "package", "status"),
     comment="Changes that wait for somebody's approval",
     **MARIADB_TABLE,
+)
+
+_OF_RUN = Relation(("run_id",), "sync_run", ("id",), "the run")
+
+describe(
+    lease,
+    purpose="Says which process does a job that only one may do at a time.",
+    kept="For ever, one row a job.",
+    written_by={Writer.SYNC: ALL, Writer.CLEAN_UP: ALL, Writer.SERVICE: ALL},
+)
+describe(
+    sync_run,
+    purpose="Says what each run of the sync read and changed, and whether it was complete.",
+    kept="For ever.",
+    written_by={Writer.SYNC: ALL},
+)
+describe(
+    sync_shard,
+    purpose="Keeps how far a run has come, so that another one goes on after a crash.",
+    kept="With its run.",
+    written_by={Writer.SYNC: ALL},
+    relations=(_OF_RUN,),
+)
+describe(
+    sync_cursor,
+    purpose="Says up to where the events of a realm were read.",
+    kept="For ever, one row a realm and stream.",
+    written_by={Writer.SYNC: ALL},
+)
+describe(
+    sync_dirty,
+    purpose="Lists the users and groups that must be read again, because an event or a sign-in says so.",
+    kept="Until it was read.",
+    written_by={Writer.SYNC: ALL, Writer.SIGN_IN: "issuer kind id reason marked_at not_before attempts"},
+    relations=(
+        Relation(("issuer", "id"), "sys_user", ("Issuer", "Sub"), "the person, if `kind` is `user`", many_to_many=True),
+    ),
+)
+describe(
+    sync_stage,
+    purpose="Keeps the differences that a run has found until it is known that the run is complete.",
+    kept="Until they are written or the run is over.",
+    written_by={Writer.SYNC: ALL},
+    relations=(
+        _OF_RUN,
+        Relation(("sub",), "sys_user", ("Sub",), "the person", many_to_many=True),
+    ),
+)
+describe(
+    sync_plan,
+    purpose="Keeps changes that are too many to be written without somebody's approval.",
+    kept="7 days until it expires; the row stays.",
+    written_by={Writer.SYNC: ALL},
+    relations=(_OF_RUN,),
 )

@@ -21,11 +21,11 @@ LONGEST_AGE_DIGITS = 7
 
 
 @router.get("/login")
-async def begin(request: Request, bridge: RunningBridge) -> Response:
+async def begin(request: Request, bridge: RunningBridge, client: Client) -> Response:
     """Begin a login: `package`, `return_to` and a few hints; every other parameter is ignored."""
     parameters = check_parameters(request.query_params.multi_items())
     rp = bridge.get_relying_party(parameters.get("package"))
-    started = await web_login.start(rp, return_to=parameters.get("return_to"), hints=_read_hints(parameters))
+    started = await web_login.start(rp, client, return_to=parameters.get("return_to"), hints=_read_hints(parameters))
     return _to_keycloak(request, bridge, started)
 
 
