@@ -12,6 +12,8 @@ endif
 
 # An environment that happens to be active must not be written to, nor its modules be found by ours.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+# The tests start many interpreters: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench clean environment
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bridge.cli.opening import load
-from bridge.cli.outcome import FAILED
+from bridge.cli.outcome import FAILED, INCOMPLETE, tell
 from bridge.cli.output import show_json, visible_lines
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ def migrate(context: typer.Context) -> None:
     """Bring the database to the schema of this version."""
     from bridge.storage.migrate import newest_revision, upgrade  # noqa: PLC0415 - heavy
 
-    upgrade(load(context).database.url.get_secret_value())
+    incomplete = upgrade(load(context).database.url.get_secret_value())
     typer.echo(f"The database is at schema {newest_revision()}.")
+    if incomplete is not None:
+        tell(incomplete)
+        raise typer.Exit(INCOMPLETE)
 
 
 def check(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from bridge.model import Activity, Identity, SessionPolicy, UserSession
+from bridge.model import Activity, SessionPolicy, UserSession
 from bridge.storage import security_events, session_credentials, user_sessions
 from bridge.storage.database import Database, Db
 from bridge.storage.security_events import SecurityEvent
@@ -37,6 +37,14 @@ class _Noted:
     idle_expires_at: datetime | None
     first_uses: set[str] = field(default_factory=set)
     """Digests of credentials that were used for the first time."""
+
+    def absorb(self, newer: "_Noted") -> None:
+        """Take over a newer use of the session; times never go back."""
+        self.at = max(self.at, newer.at)
+        self.ip_address = newer.ip_address or self.ip_address
+        if newer.idle_expires_at is not None:
+            self.idle_expires_at = max(self.idle_expires_at or newer.idle_expires_at, newer.idle_expires_at)
+        self.first_uses |= newer.first_uses
 
 
 class Activities:
@@ -63,17 +71,15 @@ class Activities:
         moved = ip_address is not None and ip_address != session.last_ip_address
         if not (first or moved) and timedelta(0) <= now - session.last_activity < NOT_AGAIN_WITHIN:
             return
+        idle_ends = now + idle if idle is not None and session.idle_expires_at is not None else None
+        new = _Noted(session, now, ip_address, idle_ends, {credential_digest} if first else set())
         noted = self._waiting.get(session.session_id)
-        if noted is None:
-            if len(self._waiting) >= MOST_WAITING:
-                return
-            noted = self._waiting[session.session_id] = _Noted(session, now, ip_address, None)
-        noted.at = max(noted.at, now)
-        noted.ip_address = ip_address or noted.ip_address
-        if idle is not None and session.idle_expires_at is not None:
-            noted.idle_expires_at = noted.at + idle
-        if first:
-            noted.first_uses.add(credential_digest)
+        if noted is not None:
+            noted.absorb(new)
+        elif len(self._waiting) < MOST_WAITING:
+            self._waiting[session.session_id] = new
+        else:
+            return
         if session.idle_expires_at is not None and session.idle_expires_at - now < CLOSE_TO_IDLE_END:
             await self.flush(now=now)
 
@@ -91,14 +97,22 @@ class Activities:
             try:
                 await self._database.write(partial(_write, batch=list(batch.values()), now=now))
             except BaseException:
-                self._waiting = {**batch, **self._waiting}
+                self._keep(batch)
                 raise
             written += len(batch)
         return written
 
+    def _keep(self, batch: Mapping[str, _Noted]) -> None:
+        """Take back what could not be written; some of it may have been noted anew meanwhile."""
+        for session_id, one in batch.items():
+            newer = self._waiting.get(session_id)
+            if newer is not None:
+                one.absorb(newer)
+            self._waiting[session_id] = one
+
 
 async def _write(db: Db, *, batch: list[_Noted], now: datetime) -> None:
-    moved = [one for one in batch if _has_moved(one)]
+    moved = {one.session.session_id: found for one in batch if (found := await _find_change(db, one, now=now))}
     await user_sessions.update_activity(
         db,
         [
@@ -107,7 +121,7 @@ async def _write(db: Db, *, batch: list[_Noted], now: datetime) -> None:
                 one.at,
                 idle_expires_at=one.idle_expires_at,
                 ip_address=one.ip_address,
-                suspicious=int(_has_moved(one)),
+                suspicious=int(one.session.session_id in moved),
             )
             for one in batch
         ],
@@ -115,23 +129,27 @@ async def _write(db: Db, *, batch: list[_Noted], now: datetime) -> None:
     first_uses = [digest for one in batch for digest in one.first_uses]
     if first_uses:
         await session_credentials.note_first_use(db, first_uses, now=now)
-    for one in moved:
-        await security_events.append(db, _address_changed(one), now=now)
+    for entry in moved.values():
+        await security_events.append(db, entry, now=now)
 
 
-def _has_moved(one: _Noted) -> bool:
-    return one.ip_address is not None and one.ip_address != one.session.last_ip_address
-
-
-def _address_changed(one: _Noted) -> SecurityEvent:
-    session = one.session
-    identity: Identity | None = session.identity
+async def _find_change(db: Db, one: _Noted, *, now: datetime) -> SecurityEvent | None:
+    """Return that a session is used from another address than before, unless another batch has said so already."""
+    session, address = one.session, one.ip_address
+    if None in (session.last_ip_address, address) or address == session.last_ip_address:
+        return None
+    # Read again: the request may have looked just before another batch, or another replica, wrote the same.
+    rows = await user_sessions.get_user_sessions(
+        db, None, package=session.package, now=now, session_id=session.session_id, ended=True
+    )
+    if not rows or not rows[0].is_active or rows[0].last_ip_address == address:
+        return None
     return SecurityEvent(
         "address_changed",
         session.package,
-        identity=identity,
+        identity=session.identity,
         username=session.username,
         session_id=session.session_id,
-        ip_address=one.ip_address,
-        evidence={"before": session.last_ip_address},
+        ip_address=address,
+        evidence={"before": rows[0].last_ip_address},
     )

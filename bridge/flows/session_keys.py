@@ -53,7 +53,7 @@ async def create_key(
         raise SessionRefused(
             f"A session of type {wanted.session_type} needs a sign-in; keys are of type api or console."
         )
-    lifetime = wanted.lifetime or policy.lifetime
+    lifetime = policy.lifetime if wanted.lifetime is None else wanted.lifetime
     if not timedelta(0) < lifetime <= policy.lifetime:
         raise SessionRefused(
             f"The lifetime must be positive and within the policy's {policy.lifetime}.",

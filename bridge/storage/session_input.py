@@ -115,6 +115,8 @@ def check_new_session(opened: NewSession) -> None:
         for part in path.split("."):
             value = getattr(value, part)
         check_text(value if isinstance(value, str) else None, column=column)
+    check_text(opened.place.text, column="Location")
+    check_address(opened.ip_address)
 
 
 def device_columns(device: Device) -> dict[str, str | None]:

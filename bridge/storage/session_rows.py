@@ -136,7 +136,7 @@ def describe_new_session(
         "SuspiciousActivityCount": suspicious,
         "LocationCity": opened.place.city,
         "LocationCountry": opened.place.country,
-        "Location": check_text(opened.place.text, column="Location"),
+        "Location": opened.place.text,
         "UpdatedAt": opened.created_at,
         **device_columns(opened.device),
     }

@@ -15,8 +15,8 @@ from sqlalchemy import delete, insert, select, update
 
 from bridge.model import Activity, SessionPolicy, UserSession
 from bridge.storage import user_sessions
-from bridge.storage.database import Db
-from bridge.storage.session_statements import ACCESS, REFRESH, k, s
+from bridge.storage.database import Db, RowClash
+from bridge.storage.session_statements import ACCESS, NOW, REFRESH, is_alive, k, s
 from bridge.storage.tables import session_credential, sys_usersession
 
 GRACE = timedelta(seconds=10)
@@ -77,27 +77,33 @@ async def rotate(db: Db, refresh_digest: str, pair: TokenPair, *, policy: Sessio
     """Replace a refresh token by the next pair. One conditional UPDATE decides who does so.
 
     A repetition within the grace gets the sealed successor of the first one; a later use of a replaced token ends the
-    session, as somebody has a copy of it.
+    session, as somebody has a copy of it. A session that is over by time gives no tokens any more.
+
+    Raises:
+        RowClash: another request has replaced it at this moment; the transaction is to be repeated.
     """
     columns = (k.session_id, k.superseded_by, k.sealed_successor, k.first_used_at, k.expires_at)
     query = (
-        select(*columns, s.ExpiresAt, s.IsActive)
+        select(*columns, s.ExpiresAt)
         .join(sys_usersession, s.SessionId == k.session_id)
-        .where(k.digest == refresh_digest, k.kind == REFRESH)
+        .where(k.digest == refresh_digest, k.kind == REFRESH, is_alive(NOW))
     )
-    known = (await db.execute(query)).one_or_none()
-    if known is None or not known.IsActive:
+    known = (await db.execute(query, {"now": now})).one_or_none()
+    if known is None:
         return Refreshed(Outcome.REFUSED)
     if known.superseded_by is not None:
-        if known.sealed_successor is not None and known.first_used_at + GRACE > now >= known.first_used_at:
+        # Both ways: the clock of the replica that replaced it may be ahead of ours.
+        if known.sealed_successor is not None and abs(now - known.first_used_at) < GRACE:
             return Refreshed(Outcome.REPEATED, known.session_id, known.sealed_successor)
         ended = await user_sessions.invalidate_session(
             db, known.session_id, invalidated_by=None, reason=TOKEN_THEFT, now=now
         )
         return Refreshed(Outcome.STOLEN, known.session_id, ended=ended)
+    if known.expires_at <= now:
+        return Refreshed(Outcome.REFUSED)
     won = await db.execute(
         update(session_credential)
-        .where(k.digest == refresh_digest, k.superseded_by.is_(None), k.expires_at > now)
+        .where(k.digest == refresh_digest, k.superseded_by.is_(None))
         .values(
             superseded_by=pair.refresh_digest,
             sealed_successor=pair.sealed,
@@ -107,7 +113,7 @@ async def rotate(db: Db, refresh_digest: str, pair: TokenPair, *, policy: Sessio
         )
     )
     if won.rowcount != 1:
-        return Refreshed(Outcome.REFUSED)
+        raise RowClash
     await _replace(db, known.session_id, pair, session_ends=known.ExpiresAt, policy=policy, now=now)
     return Refreshed(Outcome.ROTATED, known.session_id)
 
@@ -123,6 +129,8 @@ async def _replace(
     rotated = Activity(
         session_id,
         now,
+        # A refresh is a use: an app may hold tokens and ask for nothing else for days.
+        idle_expires_at=now + policy.idle if policy.idle is not None else None,
         rotated_to=pair.access_digest,
         refreshed_to=pair.refresh_digest,
         refresh_expires_at=ends,

@@ -20,7 +20,7 @@ from bridge.model import Activity, AtCap, NewSession, SessionPolicy, SessionType
 from bridge.storage import overdue_sessions
 from bridge.storage import session_statements as statements
 from bridge.storage.database import Db
-from bridge.storage.session_input import check_new_session
+from bridge.storage.session_input import check_new_session, check_text
 from bridge.storage.session_rows import (
     ActiveSession,
     describe_new_session,
@@ -153,7 +153,11 @@ async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
 async def invalidate_session(
     db: Db, session_id: str, *, invalidated_by: str | None, reason: str, now: datetime
 ) -> UserSession | None:
-    """End a session with all that opens it, and return it as it was; None when it had ended before."""
+    """End a session with all that opens it, and return it as it was; None when it had ended before.
+
+    Raises:
+        SessionRefused: the reason, or the name of who ends it, cannot be stored.
+    """
     ended = await _end(db, [session_id], invalidated_by=invalidated_by, reason=reason, now=now)
     return ended[0] if ended else None
 
@@ -172,6 +176,9 @@ async def invalidate_user_sessions(
     """End all active sessions of a person, whoever made them, and return them as they were.
 
     `session_type` ends those of one type; `keep` is the SessionId that stays.
+
+    Raises:
+        SessionRefused: the reason, or the name of who ends them, cannot be stored.
     """
     query = select(s.SessionId).where(s.User == username, s.Package == package, statements.ACTIVE)
     if session_type is not None:
@@ -224,6 +231,8 @@ async def _end(
     db: Db, session_ids: Sequence[str], *, invalidated_by: str | None, reason: str, now: datetime
 ) -> list[UserSession]:
     """End active sessions with all that opens them, and return them as they were."""
+    check_text(invalidated_by, column="InvalidatedBy")
+    check_text(reason, column="InvalidatedReason")
     ended: list[UserSession] = []
     for part in in_parts(session_ids):
         rows = (await db.execute(statements.HOLD, {"session_ids": part})).all()

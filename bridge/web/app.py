@@ -14,18 +14,17 @@ from fastapi import FastAPI
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bridge.config import Settings, load_settings
-from bridge.config.values import decode_key
 from bridge.devices import warm_up
 from bridge.flows.activity import Activities
 from bridge.flows.outcomes import Outcomes
 from bridge.flows.policies import build_policies
 from bridge.flows.relying_party import Clock, RelyingParty
+from bridge.flows.sealing_keys import build_sealer
 from bridge.keycloak.admin import open_admin, segment
 from bridge.keycloak.documents import Elapsed
 from bridge.keycloak.http import open_http
 from bridge.keycloak.provider import Provider
 from bridge.places import Places, open_places
-from bridge.sealing import Sealer
 from bridge.storage.database import Database, open_database
 from bridge.telemetry import get_logger
 from bridge.web import error_handlers
@@ -131,7 +130,7 @@ class _RelyingParties:
         self._settings, self._database, self._http = settings, database, http
         self._activities, self._places, self._policies = activities, places, build_policies(settings.policy)
         self._clock, self._elapsed = clock, elapsed
-        self._sealer = Sealer([decode_key(key.get_secret_value()) for key in settings.sealing.keys])
+        self._sealer = build_sealer(settings.sealing)
         self._outcomes = Outcomes(database, now=clock)
 
     def one(self, name: str) -> RelyingParty:

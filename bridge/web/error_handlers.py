@@ -56,6 +56,8 @@ def render_error(
         headers["Retry-After"] = str(error.retry_after)
     request_id = REQUEST_ID.get()
     if not wants_page(request):
+        if isinstance(error, NotSignedIn):
+            headers["WWW-Authenticate"] = _build_challenge(request)
         body = {"error": error.code, "message": error.message, "request_id": request_id}
         return JSONResponse(body, status_code=number, headers=headers)
     page = (
@@ -70,6 +72,12 @@ def render_error(
         )
     )
     return HTMLResponse(page, status_code=number, headers=headers)
+
+
+def _build_challenge(request: Request) -> str:
+    """Return how a program signs in (RFC 6750 section 3); one that showed nothing is told of no error."""
+    challenge = 'Bearer realm="bridge"'
+    return f'{challenge}, error="invalid_token"' if "authorization" in request.headers else challenge
 
 
 def _start_again(request: Request, error: BridgeError) -> str | None:

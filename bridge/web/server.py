@@ -12,11 +12,12 @@ from uvicorn.supervisors import Multiprocess
 from bridge.config import Settings
 from bridge.config.load import CONFIG_VARIABLE
 from bridge.errors import ConfigurationError
+from bridge.flows.sealing_keys import build_sealer, check_keys
 from bridge.storage.database import check_clock, open_database
 from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
 from bridge.storage.migrate import check_schema
 from bridge.telemetry import configure_logging, get_logger
-from bridge.web.app import create_app
+from bridge.web.app import create_app, utc_now
 
 BACKLOG = 2048
 DRAIN_SECONDS = 30
@@ -27,7 +28,7 @@ def run(settings: Settings, *, config: Path | None, host: str | None, port: int 
     """Serve until a signal comes; several workers share one socket.
 
     Raises:
-        ConfigurationError: the address is taken or not ours.
+        ConfigurationError: the address is taken or not ours, or a sealing key is missing.
         StorageError: the database cannot be reached, lacks migrations, or would shift times.
     """
     asyncio.run(_check_database(settings))
@@ -93,17 +94,16 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def _check_database(settings: Settings) -> None:
-    async with (
-        open_database(settings.database.url.get_secret_value(), pool_size=1) as database,
-        database.reading() as db,
-    ):
-        await check_clock(db)
-        await check_schema(db)
-        missing = await find_missing_triggers(db)
-        if missing:
-            log.warning(
-                "database_triggers_missing",
-                triggers=missing,
-                consequence="The service reads the row of the session at each request.",
-                mend=await describe_mend(db),
-            )
+    async with open_database(settings.database.url.get_secret_value(), pool_size=1) as database:
+        async with database.reading() as db:
+            await check_clock(db)
+            await check_schema(db)
+            missing = await find_missing_triggers(db)
+            if missing:
+                log.warning(
+                    "database_triggers_missing",
+                    triggers=missing,
+                    consequence="The service reads the row of the session at each request.",
+                    mend=await describe_mend(db),
+                )
+        await check_keys(database, build_sealer(settings.sealing), now=utc_now())

@@ -14,13 +14,13 @@ from bridge.errors import BridgeError
 from deploy.demo.child import ChildFailed
 from deploy.demo.keycloak_source import KeycloakMissing
 from deploy.demo.ports import PortTaken
-from tests.bench import cli, login, sync
+from tests.bench import cli, login, storage, sync
 from tests.bench.figures import BenchmarkFailed
 from tests.bench.machine import describe_machine
 from tests.bench.page import Result, build_text, replace_section
 from tests.servers import ServerFailed
 
-NAMES = ("login", "sync", "cli")
+NAMES = ("login", "sync", "storage", "cli")
 FAILURES = (BenchmarkFailed, BridgeError, ChildFailed, KeycloakMissing, PortTaken, ServerFailed, httpx.HTTPError)
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -55,6 +55,8 @@ def _measure(name: str, asked: argparse.Namespace) -> Result:
             return login.measure(directory, rounds=asked.rounds or login.ROUNDS, say=_say)
         if name == "sync":
             return sync.measure(directory, rounds=asked.rounds or sync.ROUNDS, users=asked.users, say=_say)
+        if name == "storage":
+            return storage.measure(directory, rounds=asked.rounds or storage.ROUNDS, sessions=asked.sessions, say=_say)
         return cli.measure(directory, rounds=asked.rounds or cli.ROUNDS, say=_say)
 
 
@@ -63,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="|".join(NAMES), help="which; all of them without", type=_name)
     parser.add_argument("--rounds", type=_positive, help="how often each pair is measured")
     parser.add_argument("--users", type=_enough, default=sync.PEOPLE, help="people in the realm of sync (%(default)s)")
+    parser.add_argument(
+        "--sessions", type=_divisible, default=storage.SESSIONS, help="sessions of storage (%(default)s)"
+    )
     parser.add_argument("--write", action="store_true", help="put the tables into deploy/docs/benchmarks.md")
     return parser
 
@@ -71,6 +76,8 @@ def _options(name: str, asked: argparse.Namespace) -> list[str]:
     options = ["--rounds", str(asked.rounds)] if asked.rounds else []
     if name == "sync" and asked.users != sync.PEOPLE:
         options += ["--users", str(asked.users)]
+    if name == "storage" and asked.sessions != storage.SESSIONS:
+        options += ["--sessions", str(asked.sessions)]
     return options
 
 
@@ -91,6 +98,13 @@ def _enough(text: str) -> int:
     number = int(text)
     if number < sync.WITH_SESSION:
         raise argparse.ArgumentTypeError(f"{text} is less than the {sync.WITH_SESSION} who have a session")
+    return number
+
+
+def _divisible(text: str) -> int:
+    number = int(text)
+    if number < storage.STEP or number % storage.STEP:
+        raise argparse.ArgumentTypeError(f"{text} is no multiple of {storage.STEP:,}")
     return number
 
 

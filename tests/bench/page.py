@@ -9,8 +9,16 @@ PAGE = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of figures."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Result:
-    """What one benchmark found: a table, and what somebody must know to read it."""
+    """What one benchmark found: a table or more, and what somebody must know to read them."""
 
     name: str
     title: str
@@ -18,12 +26,15 @@ class Result:
     rows: Sequence[Sequence[str]]
     notes: str
     versions: Sequence[str]
+    further: Sequence[Table] = ()
 
 
 def build_text(result: Result, *, command: str, machine: str, day: date) -> str:
-    """Return the section: table, notes, then where, when and how it was measured."""
+    """Return the section: tables, notes, then where, when and how it was measured."""
     facts = f"{machine}.\n{', '.join(result.versions)}.\n{day.isoformat()}, by `{command}`."
-    return f"## {result.title}\n\n{_table(result.columns, result.rows)}\n\n{result.notes}\nMeasured on {facts}\n"
+    tables = (Table(result.columns, result.rows), *result.further)
+    drawn = "\n\n".join(_table(table.columns, table.rows) for table in tables)
+    return f"## {result.title}\n\n{drawn}\n\n{result.notes}\nMeasured on {facts}\n"
 
 
 def replace_section(name: str, text: str, *, page: Path = PAGE) -> None:

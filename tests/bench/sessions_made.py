@@ -1,6 +1,6 @@
 """Tables full of people and sessions, made by the database itself: a million rows in a minute or two.
 
-    40 rows in turn    alive, ended, mirrored, written by an application, and one of each kind that the clean-up works on
+    40 rows in turn    alive, ended, mirrored, written by an application, and of each kind that the clean-up works on
 
 Digests are random, as real ones are, so that an index finds no order in them. A tenth of the rows is due: a fortieth
 has expired, one was idle too long, one expired and one ended so long ago that it goes. Another tenth looks the same but
@@ -43,7 +43,9 @@ class State:
 STATES = {
     "over": State(1, "'bridge'", f"-{8 * HOUR + 10} - x", "-10 - x"),
     "idle": State(1, "'bridge'", f"-{2 * HOUR} - x", f"{6 * HOUR} - x", idle="-10 - x"),
-    "long_over": State(1, "'bridge'", f"-{9 * DAY}", f"-{7 * DAY + 10} - x", ended=f"-{7 * DAY} - x", reason="'expired'"),
+    "long_over": State(
+        1, "'bridge'", f"-{9 * DAY}", f"-{7 * DAY + 10} - x", ended=f"-{7 * DAY} - x", reason="'expired'"
+    ),
     "long_ended": State(1, "'bridge'", f"-{60 * DAY}", f"{30 * DAY}", ended=f"-{30 * DAY + 10} - x", reason="'logout'"),
     "others_over": State(2, "'local'", f"-{40 * DAY}", f"-{39 * DAY} - x"),
     "others_ended": State(2, "'local'", f"-{40 * DAY}", f"-{39 * DAY} - x", ended=f"-{39 * DAY} - x"),
@@ -52,7 +54,7 @@ STATES = {
     "ended": State(11, "'bridge'", f"-{9 * HOUR} - x * 100", f"-{HOUR} - x * 100", ended="-x * 100", reason="'logout'"),
     "alive": State(14, "'bridge'", f"-{HOUR} - x", f"{7 * HOUR} - x", idle=f"{HOUR} + x"),
 }
-TO_END, TO_DELETE = ("over", "idle"), ("long_over", "long_ended")
+PASSED_OVER = ("others_over", "others_ended")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ def count_rows(number: int, *kinds: str) -> int:
 def username(person: int) -> str:
     """Return the name of a person."""
     return f"u{person}"
+
+
+def sub(person: int) -> str:
+    """Return the subject of a person."""
+    return f"00000000-0000-4000-8000-{100_000_000_000 + person}"
 
 
 async def _insert(database: Database, statement: str, **parameters: object) -> None:

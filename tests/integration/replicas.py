@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,10 +20,26 @@ from tests.double import KeycloakDouble
 from tests.integration.service import Clock, Service, build_settings
 
 
+class StoppableClock(Clock):
+    """A clock that a test may stop, so that it does not matter how long the machine takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return super().__call__() if self._stopped is None else self._stopped + self.offset
+
+    def stop(self) -> None:
+        """Let time pass by `advance` and `jump` alone."""
+        self._stopped = datetime.now(tz=UTC)
+
+
 @dataclass(frozen=True)
 class Replica(Service):
     """A running bridge with what lives in it."""
 
+    clock: StoppableClock
     bridge: Bridge
 
     async def flush(self) -> int:
@@ -59,7 +76,7 @@ async def ask(
 
 @asynccontextmanager
 async def replica(
-    double: KeycloakDouble, database_url: str, *, clock: Clock | None = None, **more: Any
+    double: KeycloakDouble, database_url: str, *, clock: StoppableClock | None = None, **more: Any
 ) -> AsyncIterator[Replica]:
     """Run a bridge on a free port until the block ends; with a clock that others may have too."""
     listener = bind("127.0.0.1", 0)
@@ -69,7 +86,7 @@ async def replica(
         assert client is not None
         client.redirect_uris.extend(f"{settings.public_url}/callback/{name}" for name in settings.packages)
         client.post_logout_uris.extend(f"{settings.public_url}/logout/done/{name}" for name in settings.packages)
-    clock = clock or Clock()
+    clock = clock or StoppableClock()
     app = create_app(settings, clock=clock, elapsed=clock.elapsed)
     config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, http="httptools")
     server = uvicorn.Server(config)

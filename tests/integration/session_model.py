@@ -128,7 +128,8 @@ class Model:
 
     def moments(self) -> list[datetime]:
         """Return the moments at which something changes by itself."""
-        ends = [one.expires for one in (*self.sessions.values(), *self.credentials.values())]
+        ends = [one.expires for one in self.sessions.values()]
+        ends += [one.expires for one in self.credentials.values()]
         ends += [one.idle_ends for one in self.sessions.values() if one.idle_ends is not None]
         ends += [one.used + GRACE for one in self.credentials.values() if one.used is not None]
         return sorted(set(ends))
@@ -219,7 +220,9 @@ class Model:
             if one.kind == "access" and one.expires <= self.now:
                 del self.credentials[text]
 
-    def refresh(self, old: str, access: str, new: str, *, sealed: str, access_lives: timedelta) -> tuple[str, str | None]:
+    def refresh(
+        self, old: str, access: str, new: str, *, sealed: str, access_lives: timedelta
+    ) -> tuple[str, str | None]:
         """Return the outcome, and the sealed pair when it is that of an earlier refresh."""
         known = self.credentials.get(old)
         if known is None or not self.is_alive(self.sessions[known.session_id]):
@@ -254,7 +257,7 @@ class Model:
     def delete(self, session_id: str) -> None:
         """Take a row away, and with it what opens it."""
         self.credentials = {key: value for key, value in self.credentials.items() if value.session_id != session_id}
-        del self.sessions[session_id]
+        self.sessions.pop(session_id, None)
 
     def clean_up(self, *, expired_for: timedelta, inactive_for: timedelta) -> tuple[int, int, int]:
         """End what time has ended, delete what is long over; return how many expired, were idle, and were deleted."""

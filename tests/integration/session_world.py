@@ -1,13 +1,13 @@
 """The bridge, the census and an application at one database, as the session model's counterpart; its clock is set.
 
-    create, come_in, rotate, exchange, refresh, ...     what the flows of the bridge do
-    application_*, census_*                             what others do to the same tables
-    look                                                everything that can be seen, in the words of the model
+create, come_in, rotate, exchange, refresh, ...     what the flows of the bridge do
+application_*, census_*                             what others do to the same tables
+look                                                everything that can be seen, in the words of the model
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -19,40 +19,21 @@ from bridge.flows.activity import Activities
 from bridge.flows.cleanup import count_overdue, delete_old, end_overdue
 from bridge.flows.relying_party import RelyingParty
 from bridge.flows.signed_in import Presented, get_signed_in, rotate_if_due
-from bridge.model import AtCap, ClientFacts, Identity, NewSession, SessionPolicy, SessionType, UserSession, digest
+from bridge.model import AtCap, ClientFacts, Identity, NewSession, SessionPolicy, SessionType, digest
 from bridge.storage import mirrored_sessions, session_credentials, token_families, user_sessions
 from bridge.storage.database import Database, Db
+from bridge.storage.mirrored_sessions import Columns
 from bridge.storage.session_rows import ActiveSession
 from bridge.storage.tables import security_event, session_credential, session_revocation, sys_user, sys_usersession
 from bridge.storage.token_families import TokenPair
 from bridge.storage.user_sessions import CleanedUp
-from tests.integration.session_model import CENSUS, KEYCLOAK, Limits, Person, Session
+from tests.integration.session_model import CENSUS, KEYCLOAK, LOCAL, Limits, Person, Session
+from tests.integration.session_shown import Shown
 
 T = TypeVar("T")
 ISSUER = "https://kc.example/realms/demo"
 NOWHERE = ClientFacts(None, None)
 s, k = sys_usersession.c, session_credential.c
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Everything that can be seen at one moment."""
-
-    opened: Mapping[str, str]
-    """The session that each credential opens."""
-    listed: Mapping[Person, list[str]]
-    counted: Mapping[tuple[Person, str], int]
-    rows: Mapping[str, tuple[object, ...]]
-    credentials: Mapping[str, tuple[object, ...]]
-    """Of active sessions."""
-    overdue: tuple[int, int, int]
-    """What a clean-up would say that it has done."""
-
-
-def describe_row(one: Session) -> tuple[object, ...]:
-    """Return what is compared of a row. An application's own statements move LastActivity on MariaDB."""
-    ended = (one.person, one.kind, one.origin, one.expires, one.active, one.ended, one.ended_by, one.reason)
-    return (*ended, one.used, one.idle_ends, one.rotations, one.rotated) if one.active and one.origin != "local" else ended
 
 
 class World:
@@ -63,9 +44,7 @@ class World:
     ) -> None:
         self.database, self.loop, self.now = database, loop, now
         self.policies = {
-            kind: SessionPolicy(
-                one.lifetime, one.idle, one.most, rotation=one.rotation, refresh_lifetime=one.refresh
-            )
+            kind: SessionPolicy(one.lifetime, one.idle, one.most, rotation=one.rotation, refresh_lifetime=one.refresh)
             for kind, one in limits.items()
         }
         self.retention = RetentionSettings()
@@ -91,18 +70,21 @@ class World:
     def begin(self, people: Iterable[Person]) -> None:
         """Empty the tables, and let people be there."""
         tables = (sys_usersession, sys_user, session_revocation, security_event)
-        self.execute(*(sa.delete(table) for table in tables))
-        for person in people:
-            identity = self.identity(person)
-            values = {"User": person.name, "Package": person.package, "Uuid": identity.uuid, "Origin": "keycloak"}
-            self.execute(sa.insert(sys_user).values(Issuer=ISSUER, Sub=identity.sub, **values))
+        rows = [
+            {
+                "User": person.name, "Package": person.package, "Uuid": self.identity(person).uuid, "Origin": KEYCLOAK,
+                "Issuer": ISSUER, "Sub": self.identity(person).sub,
+            }
+            for person in people
+        ]  # fmt: skip
+        self.execute(*(sa.delete(table) for table in tables), *(sa.insert(sys_user).values(row) for row in rows))
 
     def identity(self, person: Person) -> Identity:
         return Identity(ISSUER, digest(person.name), person.package)
 
     def party(self, package: str) -> RelyingParty:
         """Return the bridge of a package, as far as these flows look at it."""
-        unused = cast(Any, None)
+        unused = cast("Any", None)
         return RelyingParty(
             package=package, settings=unused, public_url="", policies=self.policies, claim_life=timedelta(0),
             provider=unused, database=self.database, sealer=unused, outcomes=unused, activities=self.activities,
@@ -172,9 +154,7 @@ class World:
 
     def end(self, session_id: str, *, by: str | None, reason: str) -> bool:
         ended = self.write(
-            lambda db: user_sessions.invalidate_session(
-                db, session_id, invalidated_by=by, reason=reason, now=self.now
-            )
+            lambda db: user_sessions.invalidate_session(db, session_id, invalidated_by=by, reason=reason, now=self.now)
         )
         return ended is not None
 
@@ -233,7 +213,7 @@ class World:
     def census_misses(self, session_id: str) -> None:
         self.write(lambda db: mirrored_sessions.end_sessions(db, [session_id], reason=CENSUS, now=self.now))
 
-    def _census(self, *, creates: Mapping[str, Mapping[str, object]], changes: Mapping[str, Mapping[str, object]]) -> None:
+    def _census(self, *, creates: Mapping[str, Columns], changes: Mapping[str, Columns]) -> None:
         self.write(
             lambda db: mirrored_sessions.write_sessions(
                 db, creates=creates, changes=changes, revived_after=CENSUS, now=self.now
@@ -252,7 +232,7 @@ class World:
                     opened={text: session_id for text, session_id in opened.items() if session_id},
                     listed={person: await self._list(db, person) for person in people},
                     counted={(person, kind): await self._count(db, person, kind) for person, kind in counted},
-                    rows=await self._rows(db, {person.package for person in people}),
+                    rows=await self._rows(db),
                     credentials=await self._credentials(db),
                     overdue=_counts(await count_overdue(self.database, self.retention, now=self.now)),
                 )
@@ -272,27 +252,19 @@ class World:
             db, person.name, package=person.package, session_type=kind, now=self.now
         )
 
-    async def _rows(self, db: Db, packages: Iterable[str]) -> dict[str, tuple[object, ...]]:
-        found = [
-            one
-            for package in packages
-            for one in await user_sessions.get_user_sessions(db, None, package=package, now=self.now, ended=True)
-        ]
-        return {one.session_id: describe_row(_to_model(one)) for one in found}
+    async def _rows(self, db: Db) -> dict[str, tuple[object, ...]]:
+        always = (s.User, s.Package, s.SessionType, s.Origin, s.ExpiresAt, s.IsActive)
+        ended = (s.InvalidatedAt, s.InvalidatedBy, s.InvalidatedReason)
+        used = (s.LastActivity, s.IdleExpiresAt, s.RotationCount, s.LastRotatedAt)
+        found = {row[0]: tuple(row[1:]) for row in await db.execute(sa.select(s.SessionId, *always, *ended, *used))}
+        return {
+            session_id: row if row[3] != LOCAL and row[5] else row[: -len(used)] for session_id, row in found.items()
+        }
 
     async def _credentials(self, db: Db) -> dict[str, tuple[object, ...]]:
         columns = (k.kind, k.expires_at, k.first_used_at, k.superseded_by)
         of_active = sa.select(k.digest, *columns).join(sys_usersession).where(s.IsActive == sa.literal_column("1"))
         return {row[0]: tuple(row[1:]) for row in await db.execute(of_active)}
-
-
-def _to_model(row: UserSession) -> Session:
-    return Session(
-        id=row.session_id, person=Person(row.username, row.package), kind=row.session_type, origin=row.origin,
-        created=row.created_at, expires=row.expires_at, idle_ends=row.idle_expires_at, sid=row.sid,
-        used=row.last_activity, active=row.is_active, ended=row.invalidated_at, ended_by=row.invalidated_by,
-        reason=row.invalidated_reason, rotations=row.rotation_count, rotated=row.last_rotated_at,
-    )  # fmt: skip
 
 
 def _counts(done: CleanedUp) -> tuple[int, int, int]:

@@ -29,6 +29,16 @@ FEW_RIGHTS = (
     "GRANT SELECT, INSERT, UPDATE ON sys_user TO {0}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON sys_usersession TO {0}",
 )
+INSERT_USER = """
+INSERT INTO sys_user (User, Uuid, Package, Active, Password, Email, RegisterDate, Usergroups)
+VALUES ('carol', UUID(), 'demo', 1, 'secret', 'carol@example.com', NOW(), 'till,stock')"""
+UPDATE_USER = """
+UPDATE sys_user SET LastLoginDate = NOW(), LastInteraction = NOW() WHERE User = 'carol' AND Package = 'demo'"""
+INSERT_SESSION = """
+INSERT INTO sys_usersession
+  (SessionId, User, Package, SessionType, IpAddress, UserAgent, CreatedAt, ExpiresAt, LoginMethod)
+VALUES
+  (UUID(), 'carol', 'demo', 'web', '192.0.2.7', 'Mozilla/5.0', NOW(), DATE_ADD(NOW(), INTERVAL 8 HOUR), 'password')"""
 JUST_NOW = "BETWEEN NOW() - INTERVAL 1 MINUTE AND NOW()"
 CAROL = {"user": "carol", "package": "demo", "email": "carol@example.com", "uuid": "u", "session_id": "s"}
 BOB = {**CAROL, "user": "bob", "session_id": "t"}
@@ -54,15 +64,7 @@ async def application_url(migrated_database_url: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize("migrated_database_url", ["mariadb"], indirect=True)
 def test_the_statements_of_existing_applications_work_as_they_are_written(application_url: str) -> None:
     with closing(pymysql.connect(**mariadb_address(application_url))) as connection, connection.cursor() as cursor:
-        for statement in (
-            "INSERT INTO sys_user (User, Uuid, Package, Active, Password, Email, RegisterDate, Usergroups) "
-            "VALUES ('carol', UUID(), 'demo', 1, 'secret', 'carol@example.com', NOW(), 'till,stock')",
-            "UPDATE sys_user SET LastLoginDate = NOW(), LastInteraction = NOW() "
-            "WHERE User = 'carol' AND Package = 'demo'",
-            "INSERT INTO sys_usersession (SessionId, User, Package, SessionType, IpAddress, UserAgent, CreatedAt, "
-            "ExpiresAt, LoginMethod) VALUES (UUID(), 'carol', 'demo', 'web', '192.0.2.7', 'Mozilla/5.0', NOW(), "
-            "DATE_ADD(NOW(), INTERVAL 8 HOUR), 'password')",
-        ):
+        for statement in INSERT_USER, UPDATE_USER, INSERT_SESSION:
             assert cursor.execute(statement) == 1
         connection.commit()
         assert cursor.execute("SELECT * FROM sys_user WHERE Package = 'demo' AND Active = 1") == 1

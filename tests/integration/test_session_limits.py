@@ -6,19 +6,20 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bridge.errors import SessionLimitReached
-from bridge.model import AtCap, Origin, SessionType
+from bridge.model import Origin, SessionType
 from bridge.storage import user_sessions
 from bridge.storage.database import Database, open_database
 from bridge.storage.tables import oauth_state, security_event, session_credential, sys_user
 from tests.browser import Browser
 from tests.double import KeycloakDouble
 from tests.integration.replicas import replica
-from tests.integration.service import APPLICATION, Service, running
+from tests.integration.service import APPLICATION, running
 from tests.integration.session_opening import open_many
 from tests.integration.stored_sessions import (
     HOURS,
@@ -32,7 +33,6 @@ from tests.integration.stored_sessions import (
     new_session,
     open_one,
     read,
-    read_one,
     write_row,
 )
 
@@ -258,7 +258,7 @@ async def test_a_cap_that_was_lowered_ends_as_many_as_are_too_many(database: Dat
 
 async def test_two_replicas_refuse_together(double: KeycloakDouble, migrated_database_url: str) -> None:
     """F20: through the whole sign-in, at the same moment."""
-    more = {"policy": {"web": {"at_cap": "refuse", "max_sessions": 2}}, "http": PATIENT}
+    more: dict[str, Any] = {"policy": {"web": {"at_cap": "refuse", "max_sessions": 2}}, "http": PATIENT}
     async with (
         replica(double, migrated_database_url, **more) as one,
         replica(double, migrated_database_url, clock=one.clock, **more) as other,

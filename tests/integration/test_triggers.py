@@ -19,8 +19,8 @@ from tests.integration.applications import REFUSED, as_user, connected, mariadb_
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 EXPIRES = datetime(2100, 1, 1, tzinfo=UTC)
-PERSON = {"User": "alice", "Package": "demo", "Issuer": "https://kc/realms/demo", "Sub": "1"}
-SESSION = {**PERSON, "SessionId": "s1", "SessionType": "web", "CreatedAt": CREATED, "ExpiresAt": EXPIRES}
+PERSON: dict[str, Any] = {"User": "alice", "Package": "demo", "Issuer": "https://kc/realms/demo", "Sub": "1"}
+SESSION = PERSON | {"SessionId": "s1", "SessionType": "web", "CreatedAt": CREATED, "ExpiresAt": EXPIRES}
 OF_SESSION = {"kind": "session", "session_id": "s1", "username": "alice", "package": "demo"}
 OF_USER = {**OF_SESSION, "kind": "user", "session_id": None}
 WATCHED = {
@@ -67,7 +67,7 @@ def another_value(column: sa.Column[Any]) -> object:
 @pytest.mark.parametrize("name", WATCHED)
 async def test_these_columns_append_and_no_other_does(database: Database, name: str) -> None:
     """Uses of a session or an account are the commonest writes of all: they must append nothing."""
-    table, row = {"sys_usersession": (sys_usersession, SESSION), "sys_user": (sys_user, PERSON)}[name]
+    table, row = (sys_user, PERSON) if name == "sys_user" else (sys_usersession, SESSION)
     found = set()
     for column in table.columns:
         await execute(database, sa.delete(table), sa.insert(table).values(row))

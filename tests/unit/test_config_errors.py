@@ -15,7 +15,7 @@ from bridge.config.policy import (
     SessionPolicySettings,
 )
 from bridge.config.section import Section
-from bridge.config.sections import HttpSettings, PackageSettings, Settings, SyncSettings
+from bridge.config.sections import HttpSettings, PackageSettings, ProxiesSettings, Settings, SyncSettings
 from bridge.config.values import decode_key
 from tests.unit.settings import CLIENT_SECRET, GOOD, KEY, load, refusal, spoil
 
@@ -25,6 +25,7 @@ RETURN_TO = '["https://shop.example.com/"]'
 SECTIONS: list[tuple[type[Section], str, str]] = [
     (Settings, "", "settings"),
     (HttpSettings, "[http]", "http"),
+    (ProxiesSettings, "[proxies]", "proxies"),
     (PackageSettings, "[packages.staff]", "packages.staff"),
     (SyncSettings, "[packages.staff.sync]", "packages.staff.sync"),
     (SessionPolicySettings, "[policy.web]", "policy.web"),
@@ -139,6 +140,9 @@ def test_wrong_setting_is_named_with_value_and_example(tmp_path: Path, old: str,
         ("", "listen = 8000", "listen = 8000: Input should be a valid string"),
         ("[http]", "connections = 0", "http.connections = 0: "),
         ("[http]", 'connections = "many"', "http.connections = 'many': "),
+        ("[proxies]", 'trusted = ["10.0.0.1/8"]', "proxies.trusted.0 = '10.0.0.1/8': "),
+        ("[proxies]", 'trusted = ["proxy.example.com"]', "proxies.trusted.0 = 'proxy.example.com': "),
+        ("[proxies]", 'trusted = "127.0.0.1/32"', "proxies.trusted = '127.0.0.1/32': Input should be a valid list"),
         ("[packages.staff]", 'scopes = ["profile"]', 'packages.staff.scopes: the scope "openid" is missing'),
         ("[packages.staff]", 'scopes = ["openid", "a b"]', "a scope is one word of printable ASCII"),
         ("[packages.staff]", 'scopes = ["openid", ""]', "a scope is one word of printable ASCII"),

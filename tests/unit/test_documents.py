@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import bridge.web.app  # noqa: F401 - so that every error there is is known
 from bridge import __version__, errors
 from bridge.cli import app
 from bridge.errors import BridgeError
@@ -34,6 +35,26 @@ def describe_errors() -> list[str]:
 
 def test_the_table_of_errors_is_that_of_the_code() -> None:
     assert "\n".join(describe_errors()) in read("signing-in.md")
+
+
+def test_the_codes_of_other_errors_stand_below_the_table() -> None:
+    below = read("signing-in.md").partition("| `lease_lost`")[2]
+
+    named = set(code(below))
+    assert named >= {kind.code for kind in other_errors()}
+    assert named <= {kind.code for kind in (*error_kinds(), *other_errors())}
+
+
+def other_errors(kind: type[BridgeError] = BridgeError) -> Iterator[type[BridgeError]]:
+    """Yield the classes that stand beside what raises them, and have a code of their own."""
+    for inner in kind.__subclasses__():
+        if (
+            inner.__module__.startswith("bridge.")
+            and inner.__module__.split(".")[1] != "errors"
+            and "code" in vars(inner)
+        ):
+            yield inner
+        yield from other_errors(inner)
 
 
 def test_the_answer_of_me_on_the_page_has_the_fields_that_an_application_reads() -> None:
@@ -70,8 +91,9 @@ def test_every_command_that_a_document_names_exists(document: Path) -> None:
 
 
 def assert_accepted(words: list[str]) -> None:
-    """Follow the words through the commands, groups and options of `keycloak-bridge`."""
+    """Follow the words through the commands, groups, options and arguments of `keycloak-bridge`."""
     command: Any = typer.main.get_command(app)
+    given = 0
     while words:
         word = words.pop(0)
         if word == "--help":
@@ -81,9 +103,13 @@ def assert_accepted(words: list[str]) -> None:
             assert word in options, f"there is no option {word}"
             if not options[word].is_flag and words:
                 words.pop(0)
-        else:
-            assert word in getattr(command, "commands", {}), f"there is no command {word}"
+        elif hasattr(command, "commands"):
+            assert word in command.commands, f"there is no command {word}"
             command = command.commands[word]
+        else:
+            given += 1
+            taken = [one for one in command.params if one.param_type_name == "argument"]
+            assert given <= len(taken), f"{command.name} takes no argument {word}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
