@@ -73,7 +73,12 @@ async def open_session(rp: RelyingParty, sign_in: VerifiedSignIn) -> OpenedSessi
     async def step(db: Db, *, retire: Identity | None = None) -> OpenedSession:
         if retire is not None:
             await mirrored_users.retire_user(
-                db, issuer=retire.issuer, sub=retire.sub, package=retire.package, now=rp.now()
+                db,
+                issuer=retire.issuer,
+                sub=retire.sub,
+                package=retire.package,
+                now=rp.now(),
+                session_id=described.session_id,
             )
         user = await users.upsert_signed_in(
             db, described.identity, profile, now=rp.now(), session_id=described.session_id

@@ -178,7 +178,7 @@ async def open_database(url: str, *, pool_size: int = 15, longest: timedelta = L
     finally:
         await engine.dispose()
         # A statement that was given up still runs in its thread, and reports to this event loop when it ends.
-        for worker in workers:
+        for worker in list(workers):  # somebody who does not know yet may still connect
             await asyncio.to_thread(worker.join, LAST_STATEMENT_SECONDS)
 
 

@@ -40,21 +40,15 @@ def _find(origin: Origin, condition: ColumnElement[bool], order: ColumnElement[A
     return query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
 
 
-FIND_TO_END = (
+DELETED = "deleted"
+FIND = (
     *((EXPIRED, _find(origin, over, s.ExpiresAt)) for origin, over in OVER.items()),
     (IDLE, _find(Origin.BRIDGE, IS_IDLE, s.IdleExpiresAt)),
+    *((DELETED, _find(origin, long_over, s.ExpiresAt)) for origin, long_over in LONG_OVER.items()),
+    *((DELETED, _find(origin, LONG_ENDED, s.InvalidatedAt)) for origin in LONG_OVER),
+    *((DELETED, _find(origin, LONG_ENDED_UNTOLD, s.ExpiresAt)) for origin in LONG_OVER),
 )
-"""Reasons, and the rows that are to end for them; at most `limit`."""
-FIND_TO_DELETE = tuple(
-    query
-    for origin, long_over in LONG_OVER.items()
-    for query in (
-        _find(origin, long_over, s.ExpiresAt),
-        _find(origin, LONG_ENDED, s.InvalidatedAt),
-        _find(origin, LONG_ENDED_UNTOLD, s.ExpiresAt),
-    )
-)
-"""The rows that are to go; at most `limit`."""
+"""In this order: the reason to end rows for, or that they are to go; and the query that finds at most `limit`."""
 
 
 def _count(condition: ColumnElement[bool]) -> Select[Any]:

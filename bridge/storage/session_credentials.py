@@ -15,13 +15,23 @@ from bridge.model import Activity
 from bridge.storage import user_sessions
 from bridge.storage.database import Db
 from bridge.storage.session_rows import in_parts
-from bridge.storage.session_statements import ACTIVE, COOKIE, k, s, select_of_ended
+from bridge.storage.session_statements import ACTIVE, COOKIE, NOW, k, s, select_of_ended
 from bridge.storage.tables import session_credential
 from bridge.storage.tables.columns import UtcDateTime
 
 KEEP_EXPIRED = timedelta(days=1)
 """A clock that is wrong for a while must not take living credentials away."""
 OVERLAP = timedelta(seconds=60)
+_OF_DIGESTS = k.digest.in_(bindparam("digests", expanding=True))
+_ENDS = bindparam("ends", type_=UtcDateTime())
+_NOTE_FIRST_USE = update(session_credential).where(_OF_DIGESTS, k.first_used_at.is_(None)).values(first_used_at=NOW)
+_SESSIONS_OF = select(k.session_id).where(_OF_DIGESTS).distinct()
+_END_SUPERSEDED = (
+    update(session_credential)
+    .where(k.session_id.in_(bindparam("session_ids", expanding=True)))
+    .where(k.superseded_by.in_(bindparam("digests", expanding=True)), k.expires_at > _ENDS)
+    .values(expires_at=_ENDS)
+)
 
 
 async def add_cookie_to_active(db: Db, session_id: str, *, credential_digest: str, now: datetime) -> datetime | None:
@@ -71,14 +81,10 @@ async def supersede(
 async def note_first_use(db: Db, digests: Sequence[str], *, now: datetime) -> None:
     """Note that credentials were used, and let those that they superseded end soon."""
     for part in in_parts(sorted(set(digests))):
-        await db.execute(
-            update(session_credential).where(k.digest.in_(part), k.first_used_at.is_(None)).values(first_used_at=now)
-        )
-        await db.execute(
-            update(session_credential)
-            .where(k.superseded_by.in_(part), k.expires_at > now + OVERLAP)
-            .values(expires_at=now + OVERLAP)
-        )
+        await db.execute(_NOTE_FIRST_USE, {"digests": part, "now": now})
+        # By their sessions, which an index knows, and not by what superseded them, which none does.
+        session_ids = list((await db.execute(_SESSIONS_OF, {"digests": part})).scalars())
+        await db.execute(_END_SUPERSEDED, {"session_ids": session_ids, "digests": part, "ends": now + OVERLAP})
 
 
 async def delete_of_session(db: Db, session_id: str) -> None:

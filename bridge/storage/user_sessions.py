@@ -206,19 +206,17 @@ async def cleanup_expired(
     if dry_run:
         queries = (overdue_sessions.COUNT_EXPIRED, overdue_sessions.COUNT_IDLE, overdue_sessions.COUNT_TO_DELETE)
         return CleanedUp(*[int((await db.execute(query, times)).scalar_one()) for query in queries])
-    left, ended = limit, {EXPIRED: 0, IDLE: 0}
-    for reason, query in overdue_sessions.FIND_TO_END:
+    done = dict.fromkeys((EXPIRED, IDLE, overdue_sessions.DELETED), 0)
+    for what, query in overdue_sessions.FIND:
+        left = limit - sum(done.values())
         found = [str(one) for one in (await db.execute(query, {**times, "limit": left})).scalars()]
-        await _mark_ended(db, found, invalidated_by=CLEANUP, reason=reason, now=now)
-        await _shut(db, found)
-        ended[reason] += len(found)
-        left -= len(found)
-    for query in overdue_sessions.FIND_TO_DELETE:
-        found = [str(one) for one in (await db.execute(query, {**times, "limit": left})).scalars()]
-        for part in in_parts(found):
-            await db.execute(statements.DELETE, {"session_ids": part})
-        left -= len(found)
-    return CleanedUp(ended[EXPIRED], ended[IDLE], limit - left - sum(ended.values()))
+        if what == overdue_sessions.DELETED:
+            await _delete(db, found)
+        else:
+            await _mark_ended(db, found, invalidated_by=CLEANUP, reason=what, now=now)
+            await _shut(db, found)
+        done[what] += len(found)
+    return CleanedUp(*done.values())
 
 
 async def count_concurrent(db: Db, username: str, *, package: str, session_type: str, now: datetime) -> int:
@@ -257,3 +255,8 @@ async def _shut(db: Db, session_ids: Sequence[str]) -> None:
     for part in in_parts(session_ids):
         for statement in statements.SHUT:
             await db.execute(statement, {"session_ids": part})
+
+
+async def _delete(db: Db, session_ids: Sequence[str]) -> None:
+    for part in in_parts(session_ids):
+        await db.execute(statements.DELETE, {"session_ids": part})

@@ -13,16 +13,15 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from bridge.model import Activity, Device, Identity, NewSession, SessionPolicy, SessionType
-from bridge.storage import session_statements as statements
-from bridge.storage import user_sessions
+from bridge.storage import session_credentials, user_sessions
 from bridge.storage.database import Database, Db
 from bridge.storage.tables import session_credential, sys_usersession
 from tests.bench.figures import expect
 from tests.bench.sessions_made import ISSUER, PACKAGE, sub, username
 from tests.bench.statements_heard import Heard, hearing
 
-LOOK_UPS, BATCH, COUNTS, SIGN_INS = 200, 500, 100, 20
-"""How often each is done in a round; of the batch, its rows."""
+LOOK_UPS, BATCH, FIRST_USES, COUNTS, SIGN_INS = 200, 500, 100, 100, 20
+"""How often each is done in a round; of the batches, their rows."""
 DIFFERENT = 2_000
 """Living sessions to choose from."""
 HISTORY = 10_000
@@ -65,19 +64,15 @@ class Living:
 
 async def find_living(database: Database, *, now: datetime, number: int = DIFFERENT) -> list[Living]:
     """Return living sessions from all over the table."""
-    query = (
-        sa.select(k.digest, k.session_id)
-        .join(sys_usersession, s.SessionId == k.session_id)
-        .where(k.digest >= sa.bindparam("least"), statements.is_alive(statements.NOW))
-        .order_by(k.digest)
-        .limit(10)
-    )
-    found: set[Living] = set()
+    query = sa.select(k.digest).where(k.digest >= sa.bindparam("least")).order_by(k.digest).limit(10)
+    found: dict[str, Living] = {}
     async with database.reading(patient=True) as db:
         while len(found) < number:
-            rows = await db.execute(query, {"least": secrets.token_hex(32), "now": now})
-            found.update(Living(*row) for row in rows)
-    return sorted(found, key=lambda one: one.session_id)
+            for digest in (await db.execute(query, {"least": secrets.token_hex(32)})).scalars().all():
+                active = await user_sessions.get_active_session(db, digest, package=PACKAGE, now=now)
+                if active is not None:
+                    found[digest] = Living(digest, active.session.session_id)
+    return list(found.values())
 
 
 async def measure_look_ups(databases: Mapping[int, Database], *, now: datetime, rounds: int) -> dict[int, Series]:
@@ -124,6 +119,28 @@ async def measure_activity(database: Database, *, now: datetime, rounds: int) ->
         bare, ours = (_each([partial(step, number=number)], database.write) for step in (update, write))
         await series.measure(number, bare=bare, ours=ours)
     series.heard = await _hear(database, partial(write, number=rounds))
+    return series
+
+
+async def measure_first_uses(database: Database, *, now: datetime, rounds: int) -> Series:
+    """Note that new cookies were used, beside the plain UPDATE of as many rows by their keys."""
+    series = Series(f"{FIRST_USES} first uses noted", f"{FIRST_USES} plain UPDATEs")
+    living = await find_living(database, now=now)
+    plain = sa.update(session_credential).where(k.digest == sa.bindparam("chosen")).values(host=sa.bindparam("at"))
+
+    async def note(db: Db, number: int) -> None:
+        chosen = _choose(living, FIRST_USES)
+        at = now + timedelta(seconds=number + 2)
+        await session_credentials.note_first_use(db, [one.digest for one in chosen], now=at)
+
+    async def update(db: Db, number: int) -> None:
+        chosen = _choose(living, FIRST_USES)
+        await db.execute(plain, [{"chosen": one.digest, "at": str(number)} for one in chosen])
+
+    for number in range(-1, rounds):
+        bare, ours = (_each([partial(step, number=number)], database.write) for step in (update, note))
+        await series.measure(number, bare=bare, ours=ours)
+    series.heard = await _hear(database, partial(note, number=rounds))
     return series
 
 

@@ -104,6 +104,7 @@ async def _measure(kind: DatabaseKind, *, rounds: int, sessions: int, say: Calla
         say(f"Using them, {kind.title} ...")
         others = [
             await operations.measure_activity(database, now=now, rounds=rounds),
+            await operations.measure_first_uses(database, now=now, rounds=rounds),
             await operations.measure_count(database, now=now, rounds=rounds),
             await operations.measure_sign_ins(database, now=now, rounds=rounds),
         ]

@@ -1,10 +1,13 @@
 """Applications beside the bridge: the usual driver of each database, a user of their own, and SQL of their own.
 
-async with connected(url) as execute:                          one connection; every statement commits by itself
-    rows = await execute("SELECT ... :user", user="alice")
-    answers = [await execute(one, user="alice") for one in statements_of("database.md", "sql mariadb")]
+    async with connected(url) as execute:                          one connection; every statement commits by itself
+        rows = await execute("SELECT ... :user", user="alice")
+        answers = [await execute(one, user="alice") for one in statements_of("database.md", "sql mariadb")]
+
+A driver that blocks runs in a thread: what it waits for may be held by a service in this event loop.
 """
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator
@@ -22,7 +25,7 @@ Rows = list[tuple[Any, ...]]
 REFUSED = (pymysql.err.OperationalError, pymysql.err.ProgrammingError, asyncpg.InsufficientPrivilegeError)
 """What the drivers raise when a right is missing."""
 NO_RIGHT = "denied|must be owner"
-_PARAMETER = r"(?<![:\w%]):([a-z_]+)"
+_PARAMETER = r"(?<![:\w%]):([a-z_][a-z0-9_]*)"
 
 
 class Execute(Protocol):
@@ -38,11 +41,12 @@ async def connected(url: str) -> AsyncIterator[Execute]:
     """Connect as an application does."""
     place = make_url(url)
     if place.drivername == "sqlite":
-        with closing(sqlite3.connect(str(place.database), isolation_level=None)) as connection:
+        opened = sqlite3.connect(str(place.database), timeout=60, isolation_level=None, check_same_thread=False)
+        with closing(opened) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
 
             async def execute_sqlite(statement: str, **values: object) -> Rows:
-                return connection.execute(statement, values).fetchall()
+                return (await asyncio.to_thread(connection.execute, statement, values)).fetchall()
 
             yield execute_sqlite
     elif place.drivername == "postgresql":
@@ -62,7 +66,7 @@ async def connected(url: str) -> AsyncIterator[Execute]:
 
             async def execute_mariadb(statement: str, **values: object) -> Rows:
                 with mariadb.cursor() as cursor:
-                    cursor.execute(re.sub(_PARAMETER, r"%(\1)s", statement), values or None)
+                    await asyncio.to_thread(cursor.execute, re.sub(_PARAMETER, r"%(\1)s", statement), values or None)
                     return list(cursor.fetchall())
 
             yield execute_mariadb

@@ -19,6 +19,9 @@ from bridge.web.server import bind
 from tests.double import KeycloakDouble
 from tests.integration.service import Clock, Service, build_settings
 
+PATIENT = {"connect_timeout": "30s", "read_timeout": "60s", "total_timeout": "90s"}
+"""The machine may have a lot to do, and nothing here is about a Keycloak that is slow."""
+
 
 class StoppableClock(Clock):
     """A clock that a test may stop, so that it does not matter how long the machine takes."""
@@ -31,7 +34,7 @@ class StoppableClock(Clock):
         return super().__call__() if self._stopped is None else self._stopped + self.offset
 
     def stop(self) -> None:
-        """Let time pass by `advance` and `jump` alone."""
+        """Let time pass by `advance` and `jump` alone, from now on."""
         self._stopped = datetime.now(tz=UTC)
 
 
@@ -80,7 +83,7 @@ async def replica(
 ) -> AsyncIterator[Replica]:
     """Run a bridge on a free port until the block ends; with a clock that others may have too."""
     listener = bind("127.0.0.1", 0)
-    settings = build_settings(double, database_url, port=int(listener.getsockname()[1]), **more)
+    settings = build_settings(double, database_url, port=int(listener.getsockname()[1]), **{"http": PATIENT, **more})
     for package in settings.packages.values():
         client = double.realm.client(package.client_id)
         assert client is not None

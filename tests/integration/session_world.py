@@ -8,7 +8,7 @@ look                                                everything that can be seen,
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -33,19 +33,26 @@ from tests.integration.session_shown import Shown
 T = TypeVar("T")
 ISSUER = "https://kc.example/realms/demo"
 NOWHERE = ClientFacts(None, None)
+BEGIN = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+PEOPLE = (Person("alice", "demo"), Person("bob", "demo"), Person("alice", "other"))
+MINUTES, HOURS, DAYS = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LIMITS = {
+    "web": Limits(8 * HOURS, idle=HOURS, most=2, rotation=20 * MINUTES),
+    "api": Limits(30 * DAYS, idle=None, most=2),
+    "mobile": Limits(20 * DAYS, idle=2 * DAYS, most=2),
+    "console": Limits(12 * HOURS, idle=HOURS, most=1, rotation=20 * MINUTES),
+}
 s, k = sys_usersession.c, session_credential.c
 
 
 class World:
     """All who write sessions. The event loop runs only while one of them does."""
 
-    def __init__(
-        self, database: Database, loop: asyncio.AbstractEventLoop, limits: Mapping[str, Limits], now: datetime
-    ) -> None:
-        self.database, self.loop, self.now = database, loop, now
+    def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self.database, self.loop, self.now = database, loop, BEGIN
         self.policies = {
             kind: SessionPolicy(one.lifetime, one.idle, one.most, rotation=one.rotation, refresh_lifetime=one.refresh)
-            for kind, one in limits.items()
+            for kind, one in LIMITS.items()
         }
         self.retention = RetentionSettings()
         self.restart()

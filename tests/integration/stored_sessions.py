@@ -56,7 +56,7 @@ async def open_one(database: Database, opened: NewSession, *, policy: SessionPol
     """Open a session of a person, who is written first."""
 
     async def step(db: Db) -> CreatedSession:
-        await users.upsert_signed_in(db, opened.identity, Profile(opened.username), now=opened.created_at)
+        await users.upsert_signed_in(db, opened.identity, Profile(opened.username), now=NOW)
         return await user_sessions.create_session(db, opened, policy=policy)
 
     return await database.write(step)

@@ -122,7 +122,6 @@ async def test_the_scheme_is_read_as_its_standard_says(sqlite_service: Replica, 
     [
         "",
         "Bearer",
-        "Bearer ",
         "{key}",
         "Basic {key}",
         "Bearer{key}",

@@ -238,6 +238,23 @@ async def test_a_run_whose_lease_was_taken_over_writes_nothing_more(sqlite_datab
         assert sum(one.key_id == FIRST for one in found) == len(SESSIONS)
 
 
+async def test_an_interruption_is_told_also_when_the_lease_cannot_be_given_back(sqlite_database_url: str) -> None:
+    other = sqlite3.connect(sqlite_database_url.removeprefix("sqlite:///"), isolation_level=None)
+
+    def stop(_column: str, _done: int, _total: int) -> None:
+        other.execute("BEGIN IMMEDIATE")
+        raise KeyboardInterrupt
+
+    async with open_database(sqlite_database_url) as database:
+        await fill(database, Sealer([OLD]))
+    try:
+        async with open_database(sqlite_database_url, longest=timedelta(seconds=2)) as database:
+            with pytest.raises(KeyboardInterrupt):
+                await rotate(database, progress=stop)
+    finally:
+        other.close()
+
+
 async def test_a_change_since_the_reading_wins(database: Database) -> None:
     await fill(database, Sealer([OLD]))
     async with database.reading() as db:

@@ -113,7 +113,12 @@ async def test_counters_survive_a_restart(migrated_database_url: str) -> None:
 
 async def test_a_hundred_failures_at_one_moment_are_a_hundred(migrated_database_url: str) -> None:
     """Two replicas count into one row, which neither of them has made yet."""
-    async with open_database(migrated_database_url) as one, open_database(migrated_database_url) as other:
+    # Fifty wait for one row in each, which may take a slow machine longer than a transaction may otherwise last.
+    patient = 10 * MINUTE
+    async with (
+        open_database(migrated_database_url, longest=patient) as one,
+        open_database(migrated_database_url, longest=patient) as other,
+    ):
         await asyncio.gather(*(fail(replica) for replica in (one, other) * 50))
         counter = await find(one)
         assert counter is not None

@@ -257,12 +257,15 @@ async def test_cleanup_ends_what_is_over_and_deletes_what_is_long_over(house: Ho
         (("list", "--type", "desktop"), 2, "desktop is no session type; there are web, api, mobile, console."),
         (("end", "--user", "alice", "--type", "desktop"), 2, "desktop is no session type"),
         (("list", "--limit", "0"), 2, "Invalid value for '--limit': 0"),
+        (("end", NEW, "--reason", "x" * 101), 1, "InvalidatedReason is 101 characters long, and at most 100"),
         (("end",), 2, "Name one session, or a user with --user."),
         (("end", NEW, "--user", "alice"), 2, "Name one session, or a user with --user."),
         (("show",), 2, "Missing argument"),
     ],
 )
-async def test_wrong_usage_says_what_is_wrong(house: House, words: tuple[str, ...], status: int, message: str) -> None:
+async def test_what_cannot_be_done_says_what_is_wrong(
+    house: House, words: tuple[str, ...], status: int, message: str
+) -> None:
     ended = await house.command.run("session", *words)
     assert (ended.status, ended.out) == (status, "")
     assert message in " ".join(ended.err.split())

@@ -18,7 +18,7 @@ from bridge.storage.database import Database, open_database
 from bridge.storage.tables import oauth_state, security_event, session_credential, sys_user
 from tests.browser import Browser
 from tests.double import KeycloakDouble
-from tests.integration.replicas import replica
+from tests.integration.replicas import PATIENT, replica
 from tests.integration.service import APPLICATION, running
 from tests.integration.session_opening import open_many
 from tests.integration.stored_sessions import (
@@ -38,8 +38,6 @@ from tests.integration.stored_sessions import (
 
 AT_ONCE = 100
 PROGRAM = {"Accept": "application/json"}
-PATIENT = {"connect_timeout": "30s", "read_timeout": "60s", "total_timeout": "90s"}
-"""A hundred exchanges at once take a while on a small machine."""
 REFUSE = {"web": {"at_cap": "refuse"}}
 
 
@@ -258,7 +256,7 @@ async def test_a_cap_that_was_lowered_ends_as_many_as_are_too_many(database: Dat
 
 async def test_two_replicas_refuse_together(double: KeycloakDouble, migrated_database_url: str) -> None:
     """F20: through the whole sign-in, at the same moment."""
-    more: dict[str, Any] = {"policy": {"web": {"at_cap": "refuse", "max_sessions": 2}}, "http": PATIENT}
+    more: dict[str, Any] = {"policy": {"web": {"at_cap": "refuse", "max_sessions": 2}}}
     async with (
         replica(double, migrated_database_url, **more) as one,
         replica(double, migrated_database_url, clock=one.clock, **more) as other,
@@ -277,8 +275,8 @@ async def test_of_the_sign_ins_of_two_replicas_at_once_the_newest_remain(
 ) -> None:
     """A session begins when its person's row is held, so that the order of their starts is that of the sign-ins."""
     async with (
-        replica(double, migrated_database_url, http=PATIENT) as one,
-        replica(double, migrated_database_url, clock=one.clock, http=PATIENT) as other,
+        replica(double, migrated_database_url) as one,
+        replica(double, migrated_database_url, clock=one.clock) as other,
     ):
         browsers = [Browser(service.url) for service in (one, other) for _ in range(8)]
         await asyncio.gather(*(browser.sign_in() for browser in browsers))

@@ -46,6 +46,8 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 
 async def sign_in(service: Replica) -> str:
+    """Sign in with a browser of its own, and return its cookie; time stands still from now on."""
+    service.clock.stop()
     async with Browser(service.url) as browser:
         await browser.sign_in()
         return str(browser.cookie(COOKIE))

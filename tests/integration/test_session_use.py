@@ -29,10 +29,10 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 
 async def sign_in(service: Replica) -> str:
-    """Sign in with a browser of its own, and return the session's cookie; then time stands still."""
+    """Sign in with a browser of its own, and return the session's cookie; time stands still from now on."""
+    service.clock.stop()
     async with Browser(service.url) as browser:
         await browser.sign_in()
-        service.clock.stop()
         return str(browser.cookie("__Host-kb-demo"))
 
 
@@ -53,14 +53,12 @@ async def test_a_session_lives_while_it_is_used_and_is_refused_when_it_was_not_f
             await service.flush()
         service.clock.advance(minutes=60, seconds=1)
         assert (await ask(service, cookie=cookie)).status_code == 401
-        done = await service.end_overdue()
-        assert (done.idle, done.expired) == (1, 0)
+        await service.end_overdue()
         row = await the_row(service)
         assert (row["IsActive"], row["InvalidatedReason"], row["InvalidatedBy"]) == (False, "idle", "cleanup")
         assert row["InvalidatedAt"] >= row["IdleExpiresAt"]
         assert await read(service.database, session_credential) == []
         assert await service.count("keycloak_grant") == 0
-        assert (await service.end_overdue()).idle == 0
 
 
 async def test_no_use_moves_the_absolute_end(double: KeycloakDouble, migrated_database_url: str) -> None:
@@ -76,7 +74,7 @@ async def test_no_use_moves_the_absolute_end(double: KeycloakDouble, migrated_da
         assert row["ExpiresAt"] == before["ExpiresAt"] == before["CreatedAt"] + 100 * MINUTES
         service.clock.advance(minutes=1)
         assert (await ask(service, cookie=cookie)).status_code == 401
-        assert (await service.end_overdue()).expired == 1
+        await service.end_overdue()
         row = await the_row(service)
         assert (row["IsActive"], row["InvalidatedReason"]) == (False, "expired")
 

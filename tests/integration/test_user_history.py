@@ -15,7 +15,6 @@ from bridge.model import Identity, Profile
 from bridge.storage import mirrored_users, security_events, user_history, users
 from bridge.storage.database import Database, Db, open_database
 from bridge.storage.mirrored_users import UserBatch
-from bridge.storage.security_events import SecurityEvent
 from bridge.storage.tables import security_event, sys_user, sys_user_history
 from bridge.storage.user_history import Cause, Change, describe_change
 from tests.integration.mirror import PACKAGE, Mirror, mirroring
@@ -275,11 +274,8 @@ async def test_old_entries_are_deleted_oldest_first_and_some_at_a_time(database:
 
 
 async def test_old_audit_entries_are_deleted_some_at_a_time(database: Database) -> None:
-    async def fill(db: Db) -> None:
-        for n in range(600):
-            await security_events.append(db, SecurityEvent("signed_in", "demo"), now=NOW + timedelta(seconds=n))
-
-    await database.write(fill)
+    rows = [{"at": NOW + timedelta(seconds=n), "event": "signed_in", "package": "demo"} for n in range(600)]
+    await database.write(lambda db: db.execute(sa.insert(security_event), rows))
     before = NOW + timedelta(seconds=590)
     assert await database.write(lambda db: security_events.delete_old(db, before=before, limit=550)) == 550
     assert await database.write(lambda db: security_events.delete_old(db, before=before, limit=550)) == 40

@@ -3,7 +3,7 @@
 import re
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,7 +86,11 @@ class MariadbServer:
     def drop_database(self, name: str) -> None:
         """Drop a database; connections that are left would hold its locks, so they are ended first."""
         left = [row[0] for row in self.execute(["SHOW PROCESSLIST"]) if row[3] == name]
-        self.execute([*(f"KILL CONNECTION {number}" for number in left), f"DROP DATABASE {_checked(name)}"])
+        for number in left:
+            # It may have closed by itself meanwhile.
+            with suppress(pymysql.err.OperationalError):
+                self.execute([f"KILL CONNECTION {number}"])
+        self.execute([f"DROP DATABASE {_checked(name)}"])
 
     def connect(self, database: str | None = None) -> "pymysql.Connection":
         """Open a connection as root; the caller closes it."""

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.sealing import (
@@ -134,6 +134,7 @@ def test_the_sealer_names_its_keys_the_sealing_one_first() -> None:
     assert sealer.seal(SECRET, **PLACE).split(".")[1] == sealer.sealing_key_id == sealer.key_ids[0]
 
 
+@settings(deadline=None)
 @given(one=st.text(), other=st.text())
 def test_no_bar_in_a_row_makes_it_another_row(one: str, other: str) -> None:
     """S1: what separates the parts of a place may stand in the id of a row, and shifts nothing."""

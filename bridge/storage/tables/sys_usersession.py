@@ -133,8 +133,8 @@ describe(
         Writer.ACTIVITY: "LastActivity IdleExpiresAt LastIpAddress SuspiciousActivityCount UpdatedAt",
         Writer.ROTATION: "SessionToken LastActivity RotationCount LastRotatedAt UpdatedAt",
         Writer.CODE_EXCHANGE: "LastActivity RefreshToken RefreshTokenExpiresAt TokensExchanged TokenFamilyId UpdatedAt",
-        Writer.TOKEN_REFRESH: "SessionToken LastActivity RefreshToken RefreshTokenExpiresAt RotationCount LastRotatedAt "
-        "IdleExpiresAt UpdatedAt",
+        Writer.TOKEN_REFRESH: "SessionToken LastActivity RefreshToken RefreshTokenExpiresAt RotationCount "
+        "LastRotatedAt IdleExpiresAt UpdatedAt",
         Writer.PERSON: "LastActivity DeviceName IsTrusted UpdatedAt",
         Writer.SIGN_OUT: "IsActive InvalidatedAt InvalidatedBy InvalidatedReason UpdatedAt",
         Writer.CLEAN_UP: "IsActive InvalidatedAt InvalidatedBy InvalidatedReason UpdatedAt",
