@@ -11,6 +11,8 @@ from sqlalchemy import Connection, inspect, text
 
 from bridge.errors import DatabaseUnfit, StorageError
 from bridge.storage.database import build_engine
+from bridge.storage.installed_triggers import ensure_triggers
+from bridge.storage.migrate import INCOMPLETE
 from bridge.storage.tables import metadata
 
 LOCK_SECONDS = 60
@@ -29,6 +31,12 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _make_triggers(connection: Connection) -> DatabaseUnfit | None:
+    """Make the triggers that are missing once the newest schema is reached; an older one works without them."""
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return ensure_triggers(connection) if found == context.script.get_current_head() else None
 
 
 def _refuse_foreign_tables(connection: Connection) -> None:
@@ -67,6 +75,8 @@ async def _migrate() -> None:
             await connection.run_sync(_refuse_foreign_tables)
             await connection.commit()
             await connection.run_sync(_run)
+            await connection.commit()
+            context.config.attributes[INCOMPLETE] = await connection.run_sync(_make_triggers)
             await connection.commit()
     finally:
         await engine.dispose()

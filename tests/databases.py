@@ -93,7 +93,7 @@ def mariadb_template(mariadb_server: MariadbServer) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class _MariadbCopy:
-    """MariaDB cannot copy a database; the statements that make its tables and fill them do."""
+    """MariaDB cannot copy a database; the statements that make its tables and triggers and fill them do."""
 
     server: MariadbServer
     statements: tuple[str, ...]
@@ -109,13 +109,14 @@ def _capture(server: MariadbServer) -> tuple[str, ...]:
     """Return the statements that make a copy of the template."""
     tables = server.execute(["SHOW FULL TABLES"], database=_TEMPLATE)
     others = [name for name, kind in tables if kind != "BASE TABLE"]
-    others += [row[0] for row in server.execute(["SHOW TRIGGERS"], database=_TEMPLATE)]
     if others:
-        raise AssertionError(f"tests.databases copies tables only, and the migrations made {others}")
+        raise AssertionError(f"tests.databases copies tables and triggers, and the migrations made {others}")
     names = [name for name, _ in tables]
     made = [server.execute([f"SHOW CREATE TABLE `{name}`"], database=_TEMPLATE)[0][1] for name in names]
     # All the names here come from our own migrations.
     rows = [f"INSERT INTO `{name}` SELECT * FROM {_TEMPLATE}.`{name}`" for name in names]
+    triggers = [row[0] for row in server.execute(["SHOW TRIGGERS"], database=_TEMPLATE)]
+    made += [server.execute([f"SHOW CREATE TRIGGER `{name}`"], database=_TEMPLATE)[0][2] for name in triggers]
     return (*map(str, made), *rows)
 
 

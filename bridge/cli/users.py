@@ -100,9 +100,8 @@ def create_user(
     as_json: JsonOption = False,
 ) -> None:
     """Enter a person who is not at Keycloak, for old applications; nobody can sign in through the bridge with it."""
-    from bridge.config.values import decode_key  # noqa: PLC0415 - heavy
     from bridge.flows import people  # noqa: PLC0415 - heavy
-    from bridge.sealing import Sealer  # noqa: PLC0415 - heavy
+    from bridge.flows.sealing_keys import build_sealer, check_keys  # noqa: PLC0415 - heavy
 
     new = people.NewUser(
         username,
@@ -117,7 +116,9 @@ def create_user(
 
     async def step(opened: Opened) -> dict[str, Any]:
         chosen = choose_package(opened.settings, package)
-        sealer = Sealer([decode_key(key.get_secret_value()) for key in opened.settings.sealing.keys])
+        sealer = build_sealer(opened.settings.sealing)
+        if new.legacy_password is not None and not dry_run:
+            await check_keys(opened.database, sealer, now=opened.now())
         row = await people.create_user(
             opened.database, new, package=chosen, sealer=sealer, now=opened.now(), dry_run=dry_run
         )

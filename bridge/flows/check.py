@@ -1,6 +1,6 @@
 """Are configuration, database and Keycloak in order? Everything is looked at, and nothing is changed.
 
-    1 configuration    2 database: reachable, schema, clock
+    1 configuration    2 database: reachable, schema, clock, triggers, sealing keys
     3 for each package: discovery, client secret, service account, its roles, the bridge's own client
 
 One after the other, so that the findings read like a story; what stands on something that failed is left out.
@@ -13,6 +13,7 @@ from functools import partial
 
 from bridge.config import PackageSettings, Settings
 from bridge.errors import KeycloakError, StorageError
+from bridge.flows.sealing_keys import build_sealer, report_keys
 from bridge.keycloak.admin import Admin, open_admin
 from bridge.keycloak.client_settings import Registration, check_client_settings, report_missing_client
 from bridge.keycloak.credentials import Credentials, TokenEndpoint, try_secret, try_service_account
@@ -21,6 +22,7 @@ from bridge.keycloak.http import open_http
 from bridge.keycloak.permissions import check_permissions, check_scope, check_surplus
 from bridge.keycloak.provider import Provider
 from bridge.storage.database import Db, check_clock, open_database
+from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
 from bridge.storage.migrate import check_schema
 
 __all__ = ["Finding", "run_check"]
@@ -49,8 +51,11 @@ async def _check_database(settings: Settings) -> list[Finding]:
         try:
             async with database.reading() as db:
                 found.append(Finding("database", ok=True, message=f"It answers ({db.dialect.name})."))
-                found.append(await _check_schema(db))
-                found.append(await _check_clock(db))
+                schema = await _check_schema(db)
+                found += [schema, await _check_clock(db)]
+                if schema.ok:
+                    found.append(await _check_triggers(db))
+                    found.append(await report_keys(db, build_sealer(settings.sealing)))
         except StorageError as error:
             mend = "Look at database.url: the server must run, and the database and its user must exist."
             found.append(report_failure("database", error, mend=mend))
@@ -71,6 +76,14 @@ async def _check_clock(db: Db) -> Finding:
     except StorageError as error:
         return Finding("database clock", ok=False, message=error.message, mend=error.hint)
     return Finding("database clock", ok=True, message="Times are UTC.")
+
+
+async def _check_triggers(db: Db) -> Finding:
+    missing = await find_missing_triggers(db)
+    if not missing:
+        return Finding("database triggers", ok=True, message="They note who must be forgotten.")
+    message = f"These do not work: {', '.join(missing)}. The service reads the row at each request instead."
+    return Finding("database triggers", ok=False, message=message, mend=await describe_mend(db))
 
 
 async def _check_package(settings: Settings, name: str, *, package: PackageSettings) -> list[Finding]:

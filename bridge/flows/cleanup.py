@@ -6,7 +6,6 @@
 Every batch is a transaction of its own, so that nobody waits long for a lock. Any number of replicas may do so at once.
 """
 
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -18,6 +17,7 @@ from bridge.storage import (
     security_events,
     session_credentials,
     session_revocations,
+    statistics,
     user_history,
     user_sessions,
 )
@@ -44,7 +44,7 @@ async def end_overdue(
             )
         )
         expired, idle, deleted = expired + done.expired, idle + done.idle, deleted + done.deleted
-        if max(done.expired, done.idle, done.deleted) < limit:
+        if done.expired + done.idle + done.deleted < limit:
             return CleanedUp(expired, idle, deleted)
 
 
@@ -56,13 +56,15 @@ async def count_overdue(database: Database, retention: RetentionSettings, *, now
             now=now,
             expired_for=retention.expired_sessions,
             inactive_for=retention.inactive_sessions,
-            limit=sys.maxsize,
             dry_run=True,
         )
 
 
 async def delete_old(database: Database, retention: RetentionSettings, *, now: datetime, limit: int = BATCH) -> int:
-    """Delete what is over in the private tables, and return how many rows that were."""
+    """Delete what is over in the private tables, and return how many rows that were.
+
+    Then the database looks anew at how its rows are spread, where it does not do so by itself.
+    """
     steps: list[Deletion] = [
         lambda db: oauth_states.delete_old(db, now=now, limit=limit),
         lambda db: session_credentials.delete_expired(db, now=now, limit=limit),
@@ -73,7 +75,9 @@ async def delete_old(database: Database, retention: RetentionSettings, *, now: d
         lambda db: user_history.delete_old(db, before=now - retention.user_history, limit=limit),
         lambda db: security_events.delete_old(db, before=now - retention.security_events, limit=limit),
     ]
-    return sum([await _until_done(database, step, limit=limit) for step in steps])
+    deleted = sum([await _until_done(database, step, limit=limit) for step in steps])
+    await database.write(statistics.refresh)
+    return deleted
 
 
 async def _until_done(database: Database, step: Deletion, *, limit: int) -> int:

@@ -11,6 +11,7 @@ from bridge.model.sessions import Device
 from bridge.storage import security_events, user_sessions, users
 from bridge.storage.database import Database, Db
 from bridge.storage.security_events import SecurityEvent
+from bridge.storage.session_input import may_be_asked_for
 
 WITHOUT_BROWSER = (SessionType.API, SessionType.CONSOLE)
 
@@ -94,7 +95,9 @@ async def create_key(
 
 
 async def _get_person(db: Db, wanted: KeyWanted) -> User:
-    user = await users.find_by_name(db, wanted.username, package=wanted.package)
+    known = may_be_asked_for(wanted.username)
+    # Held: the sync may disable the person at this moment, and must find the session then, or be seen here.
+    user = await users.find_by_name(db, wanted.username, package=wanted.package, lock=True) if known else None
     if user is None:
         raise UserUnknown(evidence={"username": wanted.username, "package": wanted.package})
     if not user.active:

@@ -11,7 +11,7 @@ rows are held until the transaction ends; what another replica holds is passed o
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, literal_column, or_, select
 
 from bridge.model import Origin
 from bridge.storage.session_statements import ACTIVE, EXPIRED, IDLE, INACTIVE, KEYCLOAK_ENDED, NOW, s
@@ -20,6 +20,8 @@ from bridge.storage.tables.columns import UtcDateTime
 
 EXPIRED_BEFORE = bindparam("expired_before", type_=UtcDateTime())
 INACTIVE_BEFORE = bindparam("inactive_before", type_=UtcDateTime())
+NOT_LOCAL = s.Origin != literal_column(f"'{Origin.LOCAL}'")
+"""Implied, and said nevertheless: the partial indexes of the clean-up serve only who says so."""
 OVER = {
     Origin.BRIDGE: and_(ACTIVE, s.ExpiresAt <= NOW),
     # The census moves its end on, and ends it.
@@ -36,7 +38,7 @@ LONG_ENDED_UNTOLD = and_(INACTIVE, s.InvalidatedAt.is_(None), s.ExpiresAt < INAC
 
 
 def _find(origin: Origin, condition: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
-    query = select(s.SessionId).where(s.Origin == origin, condition).order_by(order)
+    query = select(s.SessionId).where(s.Origin == origin, NOT_LOCAL, condition).order_by(order)
     return query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
 
 

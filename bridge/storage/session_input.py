@@ -15,6 +15,8 @@ from bridge.storage.tables import sys_usersession
 
 LONGEST_USER_AGENT = 2000
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+UNKNOWN_TO_DATABASES = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL refuses the first in any text, and what is half of a character is no UTF-8."""
 HEXADECIMAL = re.compile("[0-9a-f]{64}")
 _COLUMNS = {
     "username": "User",
@@ -46,6 +48,11 @@ def clean_user_agent(agent: str | None) -> str | None:
 def digest_user_agent(agent: str | None) -> str | None:
     """Return the digest of the whole user agent, so that two long ones are told apart."""
     return digest(agent.encode("utf-8", "replace").decode()) if agent else None
+
+
+def may_be_asked_for(*texts: str | None) -> bool:
+    """Return whether a database can look for these texts; what it cannot look for, it does not hold."""
+    return not any(UNKNOWN_TO_DATABASES.search(text) for text in texts if text)
 
 
 def check_address(address: str | None) -> str | None:

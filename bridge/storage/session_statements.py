@@ -75,9 +75,11 @@ PUBLIC_COLUMNS = {
 """The columns every session begins with, and their parameters."""
 
 
-def is_alive(now: ColumnElement[Any]) -> ColumnElement[bool]:
+def is_alive(now: ColumnElement[Any], of: sa.FromClause = sys_usersession) -> ColumnElement[bool]:
     """Nobody has ended it, and neither its absolute nor its idle end has come."""
-    return and_(ACTIVE, s.ExpiresAt > now, or_(s.IdleExpiresAt.is_(None), s.IdleExpiresAt > now))
+    c = of.c
+    active = c.IsActive == sa.literal_column("1")
+    return and_(active, c.ExpiresAt > now, or_(c.IdleExpiresAt.is_(None), c.IdleExpiresAt > now))
 
 
 def opens(now: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -86,15 +88,14 @@ def opens(now: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def is_covered(now: ColumnElement[Any]) -> ColumnElement[bool]:
-    """A session mirrored from Keycloak that an active one of the bridge stands for already."""
+    """A session mirrored from Keycloak that a living one of the bridge stands for already."""
     o = COVERING.c
     covering = exists().where(
         o.Origin == Origin.BRIDGE,
         o.Issuer == s.Issuer,
         o.Sid == s.Sid,
         o.Package == s.Package,
-        o.IsActive == sa.literal_column("1"),
-        o.ExpiresAt > now,
+        is_alive(now, COVERING),
     )
     return and_(s.Origin == Origin.KEYCLOAK, covering)
 

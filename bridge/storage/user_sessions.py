@@ -20,7 +20,7 @@ from bridge.model import Activity, AtCap, NewSession, SessionPolicy, SessionType
 from bridge.storage import overdue_sessions
 from bridge.storage import session_statements as statements
 from bridge.storage.database import Db
-from bridge.storage.session_input import check_new_session, check_text
+from bridge.storage.session_input import check_new_session, check_text, may_be_asked_for
 from bridge.storage.session_rows import (
     ActiveSession,
     describe_new_session,
@@ -115,9 +115,11 @@ async def get_user_sessions(
 ) -> list[UserSession]:
     """Return sessions of a person, newest first, at most `limit`; without a name those of everybody in the package.
 
-    A mirrored session is left out while an active one of the bridge covers it. `sid` is issuer and sid of a session of
+    A mirrored session is left out while a living one of the bridge covers it. `sid` is issuer and sid of a session of
     Keycloak; `ended` also returns sessions that have ended.
     """
+    if not may_be_asked_for(username, session_id, *(sid or ())):
+        return []
     query = statements.select_living(NOW)
     if ended:
         query = select(*SESSION_COLUMNS).where(statements.OF_PACKAGE).order_by(s.CreatedAt.desc(), s.SessionId)
@@ -180,6 +182,8 @@ async def invalidate_user_sessions(
     Raises:
         SessionRefused: the reason, or the name of who ends them, cannot be stored.
     """
+    if not may_be_asked_for(username):
+        return []
     query = select(s.SessionId).where(s.User == username, s.Package == package, statements.ACTIVE)
     if session_type is not None:
         query = query.where(s.SessionType == session_type)
@@ -221,6 +225,8 @@ async def cleanup_expired(
 
 async def count_concurrent(db: Db, username: str, *, package: str, session_type: str, now: datetime) -> int:
     """Return how many living sessions of one type a person has with the bridge: what the cap counts."""
+    if not may_be_asked_for(username):
+        return 0
     parameters = {"user": username, "package": package, "session_type": session_type, "now": now}
     return int((await db.execute(statements.LIVING_OF_BRIDGE, parameters)).scalar_one())
 

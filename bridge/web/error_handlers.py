@@ -22,7 +22,14 @@ from bridge.web.dependencies import get_bridge
 
 log = get_logger()
 
-TITLES = {401: "Please sign in", 404: "Not found", 405: "Not possible here", 413: "Too much", 503: "Please try again"}
+TITLES = {
+    401: "Please sign in",
+    404: "Not found",
+    405: "Not possible here",
+    413: "Too much",
+    429: "Please wait",
+    503: "Please try again",
+}
 SERVER_FAULT = 500
 
 

@@ -14,13 +14,13 @@ from bridge.errors import BridgeError
 from deploy.demo.child import ChildFailed
 from deploy.demo.keycloak_source import KeycloakMissing
 from deploy.demo.ports import PortTaken
-from tests.bench import cli, login, storage, sync
+from tests.bench import cli, killed, login, storage, sync
 from tests.bench.figures import BenchmarkFailed
 from tests.bench.machine import describe_machine
 from tests.bench.page import Result, build_text, replace_section
 from tests.servers import ServerFailed
 
-NAMES = ("login", "sync", "storage", "cli")
+NAMES = ("login", "sync", "storage", "cli", "killed")
 FAILURES = (BenchmarkFailed, BridgeError, ChildFailed, KeycloakMissing, PortTaken, ServerFailed, httpx.HTTPError)
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -57,6 +57,8 @@ def _measure(name: str, asked: argparse.Namespace) -> Result:
             return sync.measure(directory, rounds=asked.rounds or sync.ROUNDS, users=asked.users, say=_say)
         if name == "storage":
             return storage.measure(directory, rounds=asked.rounds or storage.ROUNDS, sessions=asked.sessions, say=_say)
+        if name == "killed":
+            return killed.measure(directory, rounds=asked.rounds or killed.ROUNDS, say=_say)
         return cli.measure(directory, rounds=asked.rounds or cli.ROUNDS, say=_say)
 
 

@@ -39,7 +39,8 @@ def hearing(database: Database) -> Iterator[list[Heard]]:
 
     def hear(*call: Any) -> None:
         _connection, _cursor, statement, parameters, _context, many = call
-        heard.append(Heard(statement, parameters[0] if many else parameters))
+        if not statement.startswith("BEGIN"):  # SQLite: ours to say
+            heard.append(Heard(statement, parameters[0] if many else parameters))
 
     sa.event.listen(engine, "before_cursor_execute", hear)
     try:

@@ -13,7 +13,9 @@ import multiprocessing
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +47,7 @@ from tests.integration.killed import PACKAGE, POLICY, Orders, build_clock, build
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload([killed.__name__])
+PEOPLE = ("alice", "bob")
 MOST_TOUCHES = 500
 LONGEST_LIFE = 1.0
 """Seconds that a process lives that is not killed at a touch of its database."""
@@ -61,6 +64,17 @@ OTHERS = {
 """Counts connections beside this one."""
 
 
+@contextmanager
+def open_double() -> Iterator[KeycloakDouble]:
+    """Give a Keycloak double with the people who sign in."""
+    with KeycloakDouble(realm="demo") as double:
+        for name in PEOPLE:
+            double.realm.add_user(name, email=f"{name}@example.com")
+        # A machine that has a lot to do must not make codes expire.
+        double.realm.sessions.code_seconds = 3600
+        yield double
+
+
 @dataclass
 class Killing:
     """A database on which bridges are killed one after another."""
@@ -73,6 +87,8 @@ class Killing:
     ahead: timedelta = timedelta(0)
     tokens: dict[str, str] = field(default_factory=dict)
     """Refresh tokens by digest."""
+    tally: Counter[str] = field(default_factory=Counter)
+    """How many kills, at a touch or a moment; what had been done by then, and what had only begun."""
 
     def now(self) -> datetime:
         """Return the time."""
@@ -85,7 +101,7 @@ class Killing:
         orders = Orders(
             database_url=self.database_url,
             issuer=self.double.issuer,
-            username=chance.choice(["alice", "bob"]),
+            username=chance.choice(PEOPLE),
             keys=self.keys,
             ahead=self.ahead,
             journal=str(self.directory / f"{number}.journal"),
@@ -96,6 +112,8 @@ class Killing:
         _live_and_die(orders, longest=chance.uniform(0, LONGEST_LIFE))
         journal = _read_journal(Path(orders.journal))
         self.tokens |= {digest(line["seals"]): line["seals"] for line in journal if "seals" in line}
+        self.tally["kills at a touch" if orders.dies_at else "kills at a moment"] += 1
+        self.tally["done"] += sum("given" in line for line in journal)
         asyncio.run(_look(self, journal))
 
     def _let_time_pass(self, chance: random.Random) -> None:
@@ -141,7 +159,7 @@ async def _look(killing: Killing, journal: Sequence[Mapping[str, Any]]) -> None:
         rp = bridge.relying_parties[PACKAGE]
         await check_keys(rp.database, rp.sealer, now=killing.now())
         for login in [line["login"] for line in journal if "login" in line][-MOST_LOGINS:]:
-            await _come_back(rp, http, login, tables.states.get(login["state"]))
+            await _come_back(killing, rp, http, login, tables.states.get(login["state"]))
         codes = [one.form["code"] for one in killing.double.requests if "code" in one.form]
         assert len(codes) == len(set(codes))
         await _check(killing, rp.database, rp.sealer)
@@ -179,7 +197,11 @@ def _find_forgotten(tables: Tables, journal: Sequence[Mapping[str, Any]], now: d
 
 
 async def _come_back(
-    rp: RelyingParty, http: httpx.AsyncClient, login: Mapping[str, str], state: Mapping[str, Any] | None
+    killing: Killing,
+    rp: RelyingParty,
+    http: httpx.AsyncClient,
+    login: Mapping[str, str],
+    state: Mapping[str, Any] | None,
 ) -> None:
     """Let the browser of a login come back once more: it is signed in, or it begins again."""
     callback = await come_back(http, login["url"], login["binding"])
@@ -189,6 +211,8 @@ async def _come_back(
         assert isinstance(await web_login.finish(rp, callback), SignedIn)
     elif state["error_code"] is None:
         # Its exchange died with the process; by the deadline the login has failed.
+        killing.tally["logins under way"] += 1
+
         def late() -> datetime:
             deadline: datetime = state["claim_deadline"]
             return deadline + timedelta(seconds=1)

@@ -75,7 +75,8 @@ class World:
         self.write(step)
 
     def begin(self, people: Iterable[Person]) -> None:
-        """Empty the tables, and let people be there."""
+        """Empty the tables and the memory, and let people be there."""
+        self.restart()
         tables = (sys_usersession, sys_user, session_revocation, security_event)
         rows = [
             {

@@ -62,6 +62,8 @@ async def test_everything_in_order_is_told_line_by_line_and_nobody_is_signed_out
         "database",
         "database schema",
         "database clock",
+        "database triggers",
+        "sealing keys",
         "packages.demo.issuer",
         "packages.demo.client_secret",
     ]
@@ -123,6 +125,8 @@ async def test_keycloak_down_is_told_and_the_database_is_still_checked(
         ("database", True),
         ("database schema", True),
         ("database clock", True),
+        ("database triggers", True),
+        ("sealing keys", True),
         ("packages.demo.issuer", False),
     ]
     assert "Is Keycloak running" in found[-1].message

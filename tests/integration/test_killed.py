@@ -7,8 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from tests.double import KeycloakDouble
-from tests.integration.killing import Killing
+from tests.integration.killing import Killing, open_double
 
 ROUNDS = int(os.environ.get("KILLED_ROUNDS", "20"))
 SEED = int(os.environ.get("KILLED_SEED", secrets.randbelow(10**6)))
@@ -16,11 +15,7 @@ SEED = int(os.environ.get("KILLED_SEED", secrets.randbelow(10**6)))
 
 def test_whatever_is_killed_leaves_whole_sessions(migrated_database_url: str, tmp_path: Path) -> None:
     """Login, rotation, refresh, ending, clean-up and change of keys, at a random touch of the database or moment."""
-    with KeycloakDouble(realm="demo") as double:
-        for name in ("alice", "bob"):
-            double.realm.add_user(name, email=f"{name}@example.com")
-        # A machine that has a lot to do must not make codes expire.
-        double.realm.sessions.code_seconds = 3600
+    with open_double() as double:
         killing = Killing(migrated_database_url, double, tmp_path, SEED)
         for number in range(1, ROUNDS + 1):
             try:

@@ -157,8 +157,8 @@ async def test_logins_and_sign_outs_go_on_while_the_key_changes(
 
 
 @pytest.fixture
-def keys(sqlite_database_url: str, tmp_path: Path) -> Iterator[Callable[..., Result]]:
-    """Give the command `keys` with the new key in front of the old one."""
+def command(sqlite_database_url: str, tmp_path: Path) -> Iterator[Callable[..., Result]]:
+    """Give the command with the new key in front of the old one."""
     config = tmp_path / "keycloak-bridge.toml"
     package = '{ issuer = "https://kc.example/realms/demo", client_id = "bridge", client_secret = "x" }'
     config.write_text(
@@ -167,9 +167,14 @@ def keys(sqlite_database_url: str, tmp_path: Path) -> Iterator[Callable[..., Res
         encoding="utf-8",
     )
     before = structlog.get_config()
-    yield lambda *words: CliRunner().invoke(app, ["--config", str(config), "keys", *words])
+    yield lambda *words: CliRunner().invoke(app, ["--config", str(config), *words])
     # The command has pointed the logs at a stream that ends with the runner.
     structlog.configure(**before)
+
+
+@pytest.fixture
+def keys(command: Callable[..., Result]) -> Callable[..., Result]:
+    return lambda *words: command("keys", *words)
 
 
 @pytest.fixture
@@ -228,3 +233,14 @@ async def test_the_command_ends_with_3_while_values_remain_that_no_key_opens(
 
 async def in_thread(command: Callable[..., Result], *words: str) -> Result:
     return await asyncio.to_thread(command, *words)
+
+
+async def test_the_service_does_not_start_without_a_key_that_values_need(
+    command: Callable[..., Result], sqlite_database_url: str
+) -> None:
+    async with open_database(sqlite_database_url) as database:
+        await check_keys(database, Sealer([OTHER]), now=NOW)
+    refused = await in_thread(command, "serve", "--port", "1")
+    assert refused.exit_code == 2
+    assert f"The database holds values sealed under the key {LOST}, which is not among sealing.keys." in refused.stderr
+    assert "keycloak-bridge keys rotate --lost KEY_ID" in refused.stderr

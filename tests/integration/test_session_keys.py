@@ -110,6 +110,9 @@ async def test_the_cap_of_keys_ends_the_oldest_or_refuses(database: Database) ->
     ("changes", "error", "says"),
     [
         ({"username": "nobody"}, UserUnknown, "There is no person of this name."),
+        ({"username": "a\0b"}, UserUnknown, "There is no person of this name."),
+        ({"username": "half \ud800 a pair"}, UserUnknown, "There is no person of this name."),
+        ({"username": "x" * 1000}, UserUnknown, "There is no person of this name."),
         ({"username": "disabled"}, UserDisabled, "This account is disabled."),
         ({"username": "written by hand"}, IdentityMissing, ""),
         ({"package": "other"}, UserUnknown, "There is no person of this name."),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from bridge.model import Origin, SessionType, digest
@@ -16,10 +17,7 @@ from tests.browser import Browser
 from tests.double import KeycloakDouble
 from tests.integration.replicas import Replica, ask, replica
 from tests.integration.service import APPLICATION, Service
-from tests.integration.stored_sessions import (
-    HOURS,
-    read,
-)
+from tests.integration.stored_sessions import HOURS, new_session, open_one, read
 from tests.unit.test_places import write_database
 
 MEGABYTE = 1_000_000
@@ -124,6 +122,23 @@ async def test_strange_cookies_are_none_and_end_in_no_fault_of_ours(service: Rep
         assert status.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400"))
     many = "; ".join(f"c{number}=v" for number in range(1000))
     assert (await ask(service, Cookie=f"{many}; __Host-kb-demo={'A' * 43}")).status_code == 401
+
+
+async def test_many_people_at_once_see_each_only_what_is_theirs(service: Replica) -> None:
+    """V58: connections of visitors and of the database are used again and again, by everybody."""
+    now = service.clock()
+    keys = {f"person {number}": f"{number}".ljust(43, "k") for number in range(8)}
+    for username, key in keys.items():
+        opened = new_session(key, username=username, created_at=now, expires_at=now + 8 * HOURS)
+        await open_one(service.database, opened)
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=6), timeout=60) as http:
+
+        async def look(username: str) -> str:
+            headers = {"Accept": "application/json", "Cookie": f"__Host-kb-demo={keys[username]}"}
+            return str((await http.get(f"{service.url}/me", headers=headers)).json()["user"]["username"])
+
+        asked = list(keys) * 15
+        assert await asyncio.gather(*(look(username) for username in asked)) == asked
 
 
 async def test_every_column_that_a_sign_in_fills_holds_what_is_known(

@@ -149,4 +149,4 @@ def test_index_carries_its_table_where_names_are_global() -> None:
     table = sa.Table("t", sa.MetaData(), sa.Column("a", sa.Integer), index("t", "short", "a", unique=True))
     [found] = table.indexes
     assert str(CreateIndex(found).compile(dialect=SQLITE)) == "CREATE UNIQUE INDEX idx_t_short ON t (a)"
-    assert found.info == {"mariadb": "idx_short"}
+    assert found.info == {"mariadb": "idx_short", "not_on_mariadb": False}

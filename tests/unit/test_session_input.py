@@ -20,6 +20,7 @@ from bridge.storage.session_input import (
     clean_user_agent,
     device_columns,
     digest_user_agent,
+    may_be_asked_for,
 )
 from bridge.storage.tables import sys_usersession
 
@@ -162,6 +163,17 @@ def test_what_is_no_address_is_refused_and_named(text: str) -> None:
         check_address(text)
     assert refused.value.message == f"{text[:60]!r} is no IP address."
     assert refusal(replace(GOOD, ip_address=text)) == f"{text[:60]!r} is no IP address."
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "a\udfffb"])
+def test_what_no_database_holds_is_not_looked_for(text: str) -> None:
+    assert not may_be_asked_for(text)
+    assert not may_be_asked_for("alice", None, text)
+
+
+def test_everything_else_may_be_looked_for() -> None:
+    """Also what the bridge itself would not store: applications write rows of their own."""
+    assert may_be_asked_for(None, "", "alice", "a\tb", "\x7f", "x" * 1000, "\U0001f511", "' OR 1=1 --")
 
 
 @given(st.text(st.characters()) | st.text("0123456789abcdef.:%[]/"))

@@ -22,6 +22,7 @@ from bridge.storage.tables.facts import MARIADB_DEFAULT, Relation, Writer, descr
 NAME = "sys_usersession"
 ACTIVE = sa.text('"IsActive" = 1')
 INACTIVE = sa.text('"IsActive" = 0')
+NOT_LOCAL = sa.text("\"Origin\" <> 'local'")
 
 sys_usersession = sa.Table(
     NAME,
@@ -104,8 +105,9 @@ sys_usersession = sa.Table(
     index(NAME, "issuer_sub", "Issuer", "Sub", "IsActive"),
     index(NAME, "active_expiry", "ExpiresAt", mariadb=False, postgresql_where=ACTIVE, sqlite_where=ACTIVE),
     index(NAME, "cleanup", "Origin", "InvalidatedAt", postgresql_where=INACTIVE, sqlite_where=INACTIVE),
-    index(NAME, "idle", "IsActive", "IdleExpiresAt"),
-    index(NAME, "overdue", "Origin", "IsActive", "ExpiresAt"),
+    # Only the clean-up says that it asks for no local rows: no other query is led to these two by mistake.
+    index(NAME, "idle", "IsActive", "IdleExpiresAt", postgresql_where=NOT_LOCAL, sqlite_where=NOT_LOCAL),
+    index(NAME, "overdue", "Origin", "IsActive", "ExpiresAt", postgresql_where=NOT_LOCAL, sqlite_where=NOT_LOCAL),
     comment="Sessions of the bridge, mirrored ones of Keycloak, and hand-written ones",
     **MARIADB_TABLE,
 )
