@@ -113,7 +113,7 @@ async def make_history(url: str, person: int, *, number: int, now: datetime) -> 
 
 
 async def finish(database: Database) -> None:
-    """Let a server count its rows and clear away what was deleted, as it does by itself in time; SQLite as we tell it."""
+    """Let a server count its rows and clear away what was deleted, as it does in time; SQLite as we tell it."""
     await database.write(statistics.refresh)
     statement = SPELLINGS[database.dialect.name].finish
     if statement:

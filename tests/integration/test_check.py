@@ -57,7 +57,7 @@ async def test_everything_in_order_is_told_line_by_line_and_nobody_is_signed_out
     found = await run_check(settings)
     assert [finding for finding in found if not finding.ok] == []
     subjects = [finding.subject for finding in found]
-    assert subjects[:6] == [
+    assert subjects[:8] == [
         "configuration",
         "database",
         "database schema",

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http.cookies import SimpleCookie
 
 import httpx
@@ -13,14 +13,13 @@ import pytest
 from bridge.flows.session_keys import KeyWanted, create_key
 from bridge.flows.signed_in import rotate_if_due
 from bridge.model import SessionType, digest
-from bridge.storage import session_credentials, user_sessions
 from bridge.storage.database import Database, open_database
 from bridge.storage.tables import session_credential
 from bridge.web.forms import build_form_token
 from tests.browser import Browser
 from tests.double import KeycloakDouble
 from tests.integration.replicas import Replica, ask, replica
-from tests.integration.stored_sessions import HOURS, NOW, POLICY, Row, find_active, new_session, open_one, read
+from tests.integration.stored_sessions import Row, find_active, read
 
 PAGE = "text/html"
 NEVER_IDLE = {"web": {"idle": "none"}}
@@ -260,61 +259,3 @@ async def test_a_session_of_a_type_without_a_policy_keeps_its_cookie(sqlite_serv
     found = await find_active(sqlite_service.database, cookie, now=sqlite_service.clock())
     assert found is not None
     assert await rotate_if_due(rp, found, credential=cookie) is None
-
-
-async def supersede(
-    database: Database, session_id: str, old: str, new: str, *, seen: str | None = None, now: datetime = NOW
-) -> bool:
-    """Replace a credential; `seen` is what a request read of its successor before."""
-    return await database.write(
-        lambda db: session_credentials.supersede(
-            db, session_id, old=digest(old), seen=seen, new=digest(new), expires_at=NOW + HOURS, now=now
-        )
-    )
-
-
-async def test_only_who_knows_the_living_credential_as_it_is_may_replace_it(database: Database) -> None:
-    """S5: each condition of the UPDATE, one at a time."""
-    one, other = new_session("one"), new_session("other", username="bob")
-    for opened in (one, other):
-        await open_one(database, opened)
-    assert not await supersede(database, other.session_id, "one", "a")
-    assert not await supersede(database, one.session_id, "one", "b", now=one.expires_at)
-    assert not await supersede(database, one.session_id, "one", "c", seen=digest("never"))
-    assert len(await read(database, session_credential)) == 2
-    assert await supersede(database, one.session_id, "one", "d")
-    assert not await supersede(database, one.session_id, "one", "e")
-    assert not await supersede(database, one.session_id, "one", "f", seen=digest("never"))
-    assert await supersede(database, one.session_id, "one", "g", seen=digest("d"))
-
-
-async def test_a_session_that_has_ended_meanwhile_gets_no_new_credential(database: Database) -> None:
-    """F20: a sign-out wins over a rotation that began earlier."""
-    opened = new_session("one")
-    await open_one(database, opened)
-    await database.write(
-        lambda db: user_sessions.invalidate_session(
-            db, opened.session_id, invalidated_by=None, reason="logout", now=NOW
-        )
-    )
-    assert not await supersede(database, opened.session_id, "one", "two")
-    assert await read(database, session_credential) == []
-
-
-async def test_a_rotation_and_a_sign_out_at_once_leave_nothing_that_opens_the_session(database: Database) -> None:
-    """F20, V58."""
-    for number in range(10):
-        old, new = f"old {number}", f"new {number}"
-        opened = new_session(old, username=f"person {number}")
-        await open_one(database, opened, policy=POLICY)
-
-        async def end(session_id: str = opened.session_id) -> None:
-            await database.write(
-                lambda db: user_sessions.invalidate_session(
-                    db, session_id, invalidated_by=None, reason="logout", now=NOW
-                )
-            )
-
-        await asyncio.gather(supersede(database, opened.session_id, old, new), end())
-        assert await find_active(database, old) is None
-        assert await find_active(database, new) is None
