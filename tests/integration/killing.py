@@ -212,6 +212,7 @@ async def _come_back(
     elif state["error_code"] is None:
         # Its exchange died with the process; by the deadline the login has failed.
         killing.tally["logins under way"] += 1
+        assert state["claim_deadline"] <= rp.now() + rp.claim_life
 
         def late() -> datetime:
             deadline: datetime = state["claim_deadline"]

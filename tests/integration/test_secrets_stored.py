@@ -1,6 +1,7 @@
 """No secret that ever passed over the wire is found in a table or in the log, in whatever spelling."""
 
 import base64
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,12 +34,9 @@ PAGE = "text/html"
 
 
 @pytest.fixture(autouse=True)
-def _logging_of_the_service() -> Iterator[None]:
-    """Log as the service does, and leave the logging of this process as it was."""
-    import logging  # noqa: PLC0415 - only here
-
+def _logging_as_it_was() -> Iterator[None]:
+    """Leave the logging of this process as it was."""
     handlers, level = list(logging.root.handlers), logging.root.level
-    configure_logging(level="debug")
     yield
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers
@@ -176,6 +174,7 @@ async def test_no_secret_of_the_wire_is_in_a_table_or_in_the_log(
     double: KeycloakDouble, migrated_database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """E1, K1, V56, ASVS 7.2.1, 14.2: a dump of the database, or the log, lets nobody in."""
+    configure_logging(level="debug")
     secrets, searched = WireSecrets(double), Searched()
     secrets.note("sealing key", base64.urlsafe_b64decode(KEY).decode("latin-1"))
     async with replica(double, migrated_database_url) as service, Browser(service.url) as browser:
