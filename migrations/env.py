@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from bridge.errors import DatabaseUnfit, StorageError
 from bridge.storage.database import build_engine
 from bridge.storage.installed_triggers import ensure_triggers
-from bridge.storage.migrate import INCOMPLETE
+from bridge.storage.migrate import MIGRATED, VERSION_TABLE, Migrated, is_newer, read_revision
 from bridge.storage.tables import metadata
 
 LOCK_SECONDS = 60
@@ -25,6 +25,7 @@ def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
+        version_table=VERSION_TABLE,
         render_as_batch=connection.dialect.name == "sqlite",
         # SQLite has no lock of its own for this: there the one transaction that writes is the lock.
         transaction_per_migration=connection.dialect.name != "sqlite",
@@ -33,17 +34,17 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
-def _make_triggers(connection: Connection) -> DatabaseUnfit | None:
+def _make_triggers(connection: Connection) -> Migrated:
     """Make the triggers that are missing once the newest schema is reached; an older one works without them."""
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return ensure_triggers(connection) if found == context.script.get_current_head() else None
+    found = str(read_revision(connection))
+    return Migrated(found, ensure_triggers(connection) if found == context.script.get_current_head() else None)
 
 
 def _refuse_foreign_tables(connection: Connection) -> None:
     """Leave tables of another making as they are: converting them is not part of this version."""
     present = set(inspect(connection).get_table_names())
     foreign = sorted(present & {"sys_user", "sys_usersession"})
-    if foreign and "alembic_version" not in present:
+    if foreign and VERSION_TABLE not in present:
         raise DatabaseUnfit(
             f"The database already has {' and '.join(foreign)}, which this command did not make.",
             hint="Name an empty database in database.url; existing tables are not converted in this version.",
@@ -73,10 +74,14 @@ async def _migrate() -> None:
             connection = await opened.execution_options(begin_immediate=True)
             await connection.run_sync(_lock)
             await connection.run_sync(_refuse_foreign_tables)
+            found = await connection.run_sync(read_revision)
             await connection.commit()
+            if found is not None and is_newer(found):
+                context.config.attributes[MIGRATED] = Migrated(found, is_newer=True)
+                return
             await connection.run_sync(_run)
             await connection.commit()
-            context.config.attributes[INCOMPLETE] = await connection.run_sync(_make_triggers)
+            context.config.attributes[MIGRATED] = await connection.run_sync(_make_triggers)
             await connection.commit()
     finally:
         await engine.dispose()

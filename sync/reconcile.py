@@ -167,6 +167,7 @@ def decide_session(
         "InvalidatedAt": None,
         "InvalidatedBy": None,
         "InvalidatedReason": None,
+        "MissingSince": None,
         "Issuer": identity.issuer,
         "Realm": identity.realm,
         "Sub": identity.sub,

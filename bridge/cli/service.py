@@ -28,10 +28,11 @@ def migrate(context: typer.Context) -> None:
     """Bring the database to the schema of this version."""
     from bridge.storage.migrate import newest_revision, upgrade  # noqa: PLC0415 - heavy
 
-    incomplete = upgrade(load(context).database.url.get_secret_value())
-    typer.echo(f"The database is at schema {newest_revision()}.")
-    if incomplete is not None:
-        tell(incomplete)
+    done = upgrade(load(context).database.url.get_secret_value())
+    newer = f" It is newer than {newest_revision()} of this version, and was left as it is." if done.is_newer else ""
+    typer.echo(f"The database is at schema {done.revision}.{newer}")
+    if done.incomplete is not None:
+        tell(done.incomplete)
         raise typer.Exit(INCOMPLETE)
 
 

@@ -239,9 +239,9 @@ def clean_up(context: typer.Context, *, dry_run: DryRunOption = False, as_json: 
     """End what time has ended, and delete what is long over; the running service does so by itself."""
 
     async def step(opened: Opened) -> "CleanedUp":
-        from bridge.flows.cleanup import count_overdue, delete_old, end_overdue  # noqa: PLC0415 - heavy
+        from bridge.flows.cleanup import count_overdue, delete_old, end_overdue, find_sure_time  # noqa: PLC0415 - heavy
 
-        retention, now = opened.settings.retention, opened.now()
+        retention, now = opened.settings.retention, await find_sure_time(opened.database, now=opened.now())
         if dry_run:
             return await count_overdue(opened.database, retention, now=now)
         await delete_old(opened.database, retention, now=now)

@@ -6,20 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bridge.config.section import Section
-from bridge.config.values import Duration, parse_duration
+from bridge.config.values import Duration, OptionalDuration, parse_optional_duration, refuse_out_of_range
 
 SHORTEST_IDLE = timedelta(minutes=1)
 """Activity is written in batches; a shorter limit would end sessions that are in use."""
-NONE = "none"
-
-
-def _parse_optional(value: object) -> object:
-    if value in (NONE, None):
-        return None
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise ValueError(f'{error}; or "none"') from None
 
 
 def _refuse_short_idle(value: timedelta | None) -> timedelta | None:
@@ -28,64 +18,66 @@ def _refuse_short_idle(value: timedelta | None) -> timedelta | None:
     return value
 
 
-_Optional = Annotated[
-    timedelta | None, Field(gt=timedelta(0), le=timedelta(days=3650)), BeforeValidator(_parse_optional)
-]
 _Idle = Annotated[
     timedelta | None,
-    Field(le=timedelta(days=3650)),
     AfterValidator(_refuse_short_idle),
-    BeforeValidator(_parse_optional),
+    AfterValidator(refuse_out_of_range),
+    BeforeValidator(parse_optional_duration),
 ]
+_Count = Annotated[int, Field(ge=1, le=1000)]
 
 
-class SessionPolicySettings(Section):
-    """Limits of sessions of one type. Idle limits, caps and rotation bind sessions of the bridge only."""
+class SessionLimits(Section):
+    """What limits sessions of every type. Idle limits and caps bind sessions of the bridge only."""
 
     not_available = frozenset({"follow_keycloak"})
 
-    lifetime: Duration = Field(default=timedelta(hours=8), examples=['lifetime = "8h"'])
-    idle: _Idle = Field(default=timedelta(hours=1), examples=['idle = "1h"  # or "none"'])
-    max_sessions: int = Field(default=3, ge=1, le=1000, examples=["max_sessions = 3"])
+    lifetime: Duration
+    idle: _Idle
+    max_sessions: _Count
     at_cap: Literal["end_oldest", "refuse"] = Field(
         default="end_oldest", examples=['at_cap = "end_oldest"  # or "refuse"']
     )
-    rotation: _Optional = Field(default=timedelta(hours=1), examples=['rotation = "1h"  # or "none"'])
-    refresh_lifetime: Duration = Field(default=timedelta(days=30), examples=['refresh_lifetime = "30d"'])
 
 
-class ApiPolicySettings(SessionPolicySettings):
-    """Programs with a key."""
+class WebPolicySettings(SessionLimits):
+    """People in a browser; the value of their cookie is replaced now and then."""
+
+    lifetime: Duration = Field(default=timedelta(hours=8), examples=['lifetime = "8h"'])
+    idle: _Idle = Field(default=timedelta(hours=1), examples=['idle = "1h"  # or "none"'])
+    max_sessions: _Count = Field(default=3, examples=["max_sessions = 3"])
+    rotation: OptionalDuration = Field(default=timedelta(hours=1), examples=['rotation = "1h"  # or "none"'])
+
+
+class ApiPolicySettings(SessionLimits):
+    """Programs with a key. It is printed once, and nothing carries another to its holder."""
 
     lifetime: Duration = Field(default=timedelta(days=30), examples=['lifetime = "30d"'])
     idle: _Idle = Field(default=None, examples=['idle = "none"  # or "7d"'])
-    max_sessions: int = Field(default=10, ge=1, le=1000, examples=["max_sessions = 10"])
-    # A key is printed once, and nothing carries another to its holder.
-    rotation: _Optional = Field(default=None, examples=['rotation = "none"'])
+    max_sessions: _Count = Field(default=10, examples=["max_sessions = 10"])
 
 
-class MobilePolicySettings(SessionPolicySettings):
-    """Native and mobile apps."""
+class MobilePolicySettings(SessionLimits):
+    """Native and mobile apps, which hold a refresh token."""
 
     lifetime: Duration = Field(default=timedelta(days=90), examples=['lifetime = "90d"'])
     idle: _Idle = Field(default=timedelta(days=30), examples=['idle = "30d"'])
-    max_sessions: int = Field(default=5, ge=1, le=1000, examples=["max_sessions = 5"])
+    max_sessions: _Count = Field(default=5, examples=["max_sessions = 5"])
+    refresh_lifetime: Duration = Field(default=timedelta(days=30), examples=['refresh_lifetime = "30d"'])
 
 
-class ConsolePolicySettings(SessionPolicySettings):
-    """People at a terminal."""
+class ConsolePolicySettings(SessionLimits):
+    """People at a terminal, with a key."""
 
     lifetime: Duration = Field(default=timedelta(hours=12), examples=['lifetime = "12h"'])
-    max_sessions: int = Field(default=1, ge=1, le=1000, examples=["max_sessions = 1"])
-    rotation: _Optional = Field(default=None, examples=['rotation = "none"'])
+    idle: _Idle = Field(default=timedelta(hours=1), examples=['idle = "1h"  # or "none"'])
+    max_sessions: _Count = Field(default=1, examples=["max_sessions = 1"])
 
 
 class PolicySettings(Section):
     """Limits by session type."""
 
-    web: SessionPolicySettings = Field(
-        default_factory=SessionPolicySettings, examples=['[policy.web]\nlifetime = "8h"']
-    )
+    web: WebPolicySettings = Field(default_factory=WebPolicySettings, examples=['[policy.web]\nlifetime = "8h"'])
     api: ApiPolicySettings = Field(default_factory=ApiPolicySettings, examples=['[policy.api]\nlifetime = "30d"'])
     mobile: MobilePolicySettings = Field(
         default_factory=MobilePolicySettings, examples=['[policy.mobile]\nlifetime = "90d"']

@@ -8,12 +8,14 @@ from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 SEALING_KEY_BYTES = 32
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(s|m|h|d)")
-
+LONGEST = timedelta(days=3650)
+OUT_OF_RANGE = "it must be longer than 0s and at most 3650d"
+NONE = "none"
 
 LOOPBACK_NAMES = ("localhost",)
 
@@ -32,17 +34,48 @@ def parse_duration(value: object) -> timedelta:
     """Read `90s`, `30m`, `8h` or `30d`.
 
     Raises:
-        ValueError: the text is no duration.
+        ValueError: the text is no duration, or one that no clock could count.
     """
     if isinstance(value, timedelta):
         return value
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("it must be a number with a unit: s, m, h or d")
-    return timedelta(seconds=float(match[1]) * UNITS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * UNITS[match[2]])
+    except OverflowError:
+        raise ValueError(OUT_OF_RANGE) from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0), le=timedelta(days=3650))]
+def parse_optional_duration(value: object) -> timedelta | None:
+    """Read a duration, or `none`.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    if value in (NONE, None):
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; or "none"') from None
+
+
+def refuse_out_of_range(value: timedelta | None) -> timedelta | None:
+    """Accept a duration of any length that makes sense in a setting, and None.
+
+    Raises:
+        ValueError: it is 0s, or longer than ten years.
+    """
+    if value is not None and not timedelta(0) < value <= LONGEST:
+        raise ValueError(OUT_OF_RANGE)
+    return value
+
+
+Duration = Annotated[timedelta, AfterValidator(refuse_out_of_range), BeforeValidator(parse_duration)]
+OptionalDuration = Annotated[
+    timedelta | None, AfterValidator(refuse_out_of_range), BeforeValidator(parse_optional_duration)
+]
 
 
 def refuse_bad_issuer(value: str) -> str:

@@ -20,7 +20,7 @@ from bridge.storage.session_rows import ActiveSession
 
 FLUSH_EVERY = timedelta(seconds=5)
 NOT_AGAIN_WITHIN = timedelta(seconds=30)
-"""A row that says so fresh a use is not written again."""
+"""A row that says so fresh a use is not written again; with a short idle limit, a twentieth of that."""
 CLOSE_TO_IDLE_END = timedelta(seconds=30)
 BATCH = 500
 MOST_WAITING = 20_000
@@ -69,9 +69,10 @@ class Activities:
         idle = policy.idle if policy is not None else None
         first = found.credential.first_used_at is None
         moved = ip_address is not None and ip_address != session.last_ip_address
-        if not (first or moved) and timedelta(0) <= now - session.last_activity < NOT_AGAIN_WITHIN:
+        fresh = NOT_AGAIN_WITHIN if idle is None else min(NOT_AGAIN_WITHIN, idle / 20)
+        if not (first or moved) and timedelta(0) <= now - session.last_activity < fresh:
             return
-        idle_ends = now + idle if idle is not None and session.idle_expires_at is not None else None
+        idle_ends = None if policy is None else _find_idle_end(session, idle, now=now)
         new = _Noted(session, now, ip_address, idle_ends, {credential_digest} if first else set())
         noted = self._waiting.get(session.session_id)
         if noted is not None:
@@ -109,6 +110,14 @@ class Activities:
             if newer is not None:
                 one.absorb(newer)
             self._waiting[session_id] = one
+
+
+def _find_idle_end(session: UserSession, idle: timedelta | None, *, now: datetime) -> datetime | None:
+    """Return until when this use keeps the session; None when nothing but its absolute end limits it."""
+    if session.idle_expires_at is None:
+        return None
+    # Whoever has switched the limit off means open sessions too.
+    return session.expires_at if idle is None else now + idle
 
 
 async def _write(db: Db, *, batch: list[_Noted], now: datetime) -> None:

@@ -4,6 +4,7 @@
     delete_old      every ten minutes: forgotten logins, dead credentials, counters, revocations, history, audit
 
 Every batch is a transaction of its own, so that nobody waits long for a lock. Any number of replicas may do so at once.
+What they do binds them all: each goes by the database's clock when its own is ahead of it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,10 +23,21 @@ from bridge.storage import (
     user_sessions,
 )
 from bridge.storage.database import Database, Db
+from bridge.storage.database_clock import read_clock
 from bridge.storage.user_sessions import CleanedUp
 
 BATCH = 500
 Deletion = Callable[[Db], Awaitable[int]]
+
+
+async def find_sure_time(database: Database, *, now: datetime) -> datetime:
+    """Return the earlier one of `now` and the database's clock: a clean-up by a clock that is ahead takes from all.
+
+    Raises:
+        StorageError: the database cannot be read.
+    """
+    async with database.reading() as db:
+        return min(now, await read_clock(db))
 
 
 async def end_overdue(

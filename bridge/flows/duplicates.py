@@ -69,13 +69,16 @@ async def close_with_error(
     """Record the error as the outcome, for duplicates and for the audit trail."""
     now = rp.now()
     code = failure.code if isinstance(failure, BridgeError) else BridgeError.code
-    evidence = failure.evidence if isinstance(failure, BridgeError) else {"error": type(failure).__name__}
+    evidence = dict(failure.evidence) if isinstance(failure, BridgeError) else {"error": type(failure).__name__}
+    # In its own column: there a person's erasure finds it.
+    username = evidence.pop("username", None)
 
     async def step(db: Db) -> None:
         if await oauth_states.close_with_error(db, login.state_digest, claim_id=claim_id, error_code=code, now=now):
             entry = SecurityEvent(
                 "sign_in_failed",
                 rp.package,
+                username=None if username is None else str(username),
                 ip_address=callback.client.ip_address,
                 evidence={"code": code, **evidence},
             )

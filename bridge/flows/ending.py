@@ -16,11 +16,13 @@ async def end_session(
     ended = await user_sessions.invalidate_session(
         db, session_id, invalidated_by=invalidated_by, reason=reason, now=now
     )
-    await note_ended(db, [ended] if ended else [], reason=reason, now=now)
+    await note_ended(db, [ended] if ended else [], reason=reason, invalidated_by=invalidated_by, now=now)
     return ended
 
 
-async def note_ended(db: Db, ended: Sequence[UserSession], *, reason: str, now: datetime) -> None:
+async def note_ended(
+    db: Db, ended: Sequence[UserSession], *, reason: str, invalidated_by: str | None, now: datetime
+) -> None:
     """Write into the audit trail that sessions were ended, in the transaction that ended them."""
     for one in ended:
         entry = SecurityEvent(
@@ -29,6 +31,6 @@ async def note_ended(db: Db, ended: Sequence[UserSession], *, reason: str, now: 
             identity=one.identity,
             username=one.username,
             session_id=one.session_id,
-            evidence={"reason": reason},
+            evidence={"reason": reason, "invalidated_by": invalidated_by},
         )
         await security_events.append(db, entry, now=now)

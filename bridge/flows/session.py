@@ -177,7 +177,7 @@ async def _write(rp: RelyingParty, db: Db, sign_in: VerifiedSignIn, *, opened: N
     if not sign_in.client.address_is_shared:
         name = lockout.name_client(rp.package, rp.settings.client_id)
         await lockout.note_success(db, client=name, address=opened.ip_address)
-    await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, now=now)
+    await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, invalidated_by=opened.username, now=now)
     entry = SecurityEvent(
         "signed_in",
         rp.package,

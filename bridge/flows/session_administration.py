@@ -62,7 +62,7 @@ async def end_all(
             now=now,
             session_type=session_type,
         )
-        await note_ended(db, ended, reason=reason, now=now)
+        await note_ended(db, ended, reason=reason, invalidated_by=ended_by, now=now)
         return ended
 
     return await database.write(step)

@@ -79,7 +79,7 @@ async def create_key(
             is_trusted=wanted.is_trusted,
         )
         created = await user_sessions.create_session(db, opened, policy=policy)
-        await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, now=now)
+        await note_ended(db, created.ended, reason=user_sessions.SESSION_LIMIT, invalidated_by=user.username, now=now)
         entry = SecurityEvent(
             "key_created",
             wanted.package,

@@ -49,7 +49,9 @@ class SessionPolicy:
     max_sessions: int
     at_cap: AtCap = AtCap.END_OLDEST
     rotation: timedelta | None = timedelta(hours=1)
+    """How old a cookie's value gets; keys and tokens have none."""
     refresh_lifetime: timedelta = timedelta(days=30)
+    """How long an app's refresh token may wait to be used; nothing else has one."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import DatabaseUnfit
 from bridge.storage.database import Db
+from bridge.storage.database_clock import read_clock
 from bridge.storage.tables import session_revocation, sys_user, sys_usersession
 from bridge.storage.tables.columns import database_ago, database_now
 from bridge.storage.triggers import TRIGGERS, Definition, Trigger, function_name, render
@@ -110,7 +111,7 @@ _SCHEMA = (
 async def _try_triggers(db: Db) -> tuple[str, ...]:
     """Change a session and a person of our own making, and see which changes leave a row."""
     name = f"~{secrets.token_hex(16)}"
-    since: datetime = (await db.execute(select(database_now()))).scalar_one()
+    since = await read_clock(db)
     savepoint = await db.begin_nested()
     try:
         await _insert_probe(db, name)

@@ -5,14 +5,14 @@ commit. A check inside the statement that writes would not do: on PostgreSQL tha
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import insert, select, update
 
 from bridge.errors import LeaseHeld, LeaseLost
 from bridge.storage.database import Db
+from bridge.storage.database_clock import read_clock
 from bridge.storage.tables import lease
-from bridge.storage.tables.columns import database_now
 
 c = lease.c
 
@@ -34,7 +34,7 @@ async def acquire(db: Db, name: str, *, holder: str, lasting: timedelta) -> Leas
     """
     query = select(lease).where(c.name == name).with_for_update()
     row = (await db.execute(query)).one_or_none()
-    clock = await _clock(db)  # after the lock: while waiting for it time has passed
+    clock = await read_clock(db)  # after the lock: while waiting for it time has passed
     if row is None:
         await db.execute(
             insert(lease).values(
@@ -82,16 +82,12 @@ async def heartbeat(db: Db, held: Lease, *, lasting: timedelta) -> None:
         LeaseLost: see `guard`.
     """
     await guard(db, held)
-    clock = await _clock(db)
+    clock = await read_clock(db)
     await db.execute(update(lease).where(c.name == held.name).values(expires_at=clock + lasting, heartbeat_at=clock))
 
 
 async def release(db: Db, held: Lease) -> None:
     """Give the job back; nothing happens when somebody else has it by now."""
-    clock = await _clock(db)
+    clock = await read_clock(db)
     mine = (c.name == held.name, c.holder == held.holder, c.fencing_number == held.fencing_number)
     await db.execute(update(lease).where(*mine).values(holder=None, expires_at=clock, heartbeat_at=clock))
-
-
-async def _clock(db: Db) -> datetime:
-    return (await db.execute(select(database_now()))).scalar_one()

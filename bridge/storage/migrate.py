@@ -1,10 +1,12 @@
 """Bring a database to the newest schema, and tell whether it is there (Alembic, one chain for three databases)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import DatabaseUnavailable, DatabaseUnfit, SchemaOutdated, StorageError
@@ -12,17 +14,26 @@ from bridge.storage.database import Db
 from bridge.storage.installed_triggers import TRUST, is_refused
 
 HERE = Path(__file__).resolve()
-INCOMPLETE = "incomplete"
-"""The attribute of Alembic's configuration in which `migrations/env.py` leaves what could not be done."""
+MIGRATED = "migrated"
+"""The attribute of Alembic's configuration in which `migrations/env.py` leaves what was done."""
+VERSION_TABLE = "keycloak_bridge_schema"
+"""Not Alembic's own name: applications that share the database may use Alembic too."""
 LOCKED: set[object] = {"55P03", 1205}
 """A lock was not had in time: SQLSTATE of PostgreSQL, number of MariaDB."""
 
 
-def upgrade(url: str, *, revision: str = "head") -> DatabaseUnfit | None:
-    """Run all migrations a database lacks, and make the triggers. Must not be called from a running event loop.
+@dataclass(frozen=True)
+class Migrated:
+    """The revision a database is at, and what keeps it from being complete: MariaDB refused the triggers."""
 
-    Returns:
-        What keeps the database from being complete (MariaDB refused the triggers) and what to set, else None.
+    revision: str
+    incomplete: DatabaseUnfit | None = None
+    is_newer: bool = False
+    """Made by a newer version of the bridge, and left as it is."""
+
+
+def upgrade(url: str, *, revision: str = "head") -> Migrated:
+    """Run all migrations a database lacks, and make the triggers. Must not be called from a running event loop.
 
     Raises:
         DatabaseUnavailable: the database cannot be reached or refuses, or somebody holds a lock on a table.
@@ -32,8 +43,8 @@ def upgrade(url: str, *, revision: str = "head") -> DatabaseUnfit | None:
 
     config = _config(url)
     _translated(lambda: command.upgrade(config, revision))
-    incomplete: DatabaseUnfit | None = config.attributes.get(INCOMPLETE)
-    return incomplete
+    done: Migrated = config.attributes[MIGRATED]
+    return done
 
 
 def downgrade(url: str, *, revision: str) -> None:
@@ -55,18 +66,32 @@ def newest_revision() -> str:
     return str(ScriptDirectory(str(_script_directory())).get_current_head())
 
 
+def read_revision(connection: Connection) -> str | None:
+    """Return the revision of the database's schema; None when it was never migrated."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+    return found
+
+
+def is_newer(revision: str) -> bool:
+    """Whether a revision is none of those known here, so that a newer version must have made it."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
+    return revision not in {one.revision for one in ScriptDirectory(str(_script_directory())).walk_revisions()}
+
+
 async def check_schema(db: Db) -> None:
     """Refuse a database that was not migrated to this version.
+
+    A newer one is accepted: each migration lets the release before it go on working, and replicas are replaced one
+    after the other.
 
     Raises:
         SchemaOutdated: with the command that mends it.
     """
-    newest = newest_revision()
-    if await db.run_sync(lambda connection: sa.inspect(connection).has_table("alembic_version")):
-        found = (await db.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
-    else:
-        found = None
-    if found != newest:
+    found, newest = await db.run_sync(read_revision), newest_revision()
+    if found is None or (found != newest and not is_newer(found)):
         raise SchemaOutdated(
             f"The database is at schema {found or 'none'}, and this version needs {newest}.",
             hint="Run: keycloak-bridge migrate",

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal, or_, select, update
 
 from bridge.model import Origin
 from bridge.storage.database import Db
 from bridge.storage.tables import sys_usersession
+from bridge.storage.tables.columns import UtcDateTime
 
 Columns = Mapping[str, object]
 
@@ -87,7 +88,7 @@ async def write_sessions(
 
 
 async def end_sessions(db: Db, session_ids: Sequence[str], *, reason: str, now: datetime) -> None:
-    """End mirrored rows that are still alive."""
+    """End mirrored rows that are still alive, and note since when they are missing."""
     for first in range(0, len(session_ids), IN_A_LIST):
         part = session_ids[first : first + IN_A_LIST]
         await db.execute(
@@ -98,6 +99,7 @@ async def end_sessions(db: Db, session_ids: Sequence[str], *, reason: str, now: 
                 InvalidatedAt=now,
                 InvalidatedBy=SYNC,
                 InvalidatedReason=reason,
+                MissingSince=func.coalesce(s.MissingSince, literal(now, UtcDateTime())),
                 UpdatedAt=now,
                 LastActivity=s.LastActivity,
             )

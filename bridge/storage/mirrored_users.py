@@ -130,8 +130,6 @@ async def _retire(db: Db, row: Columns, *, now: datetime) -> Described | None:
     await _update(db, {identity.sub: values}, now=now, **where)
     await _end_sessions(db, [identity.sub], reason=USER_GONE, now=now, **where)
     await _follow_names(db, {identity.sub: values}, **where)
-    of_user = select(s.SessionId).where(s.Issuer == identity.issuer, s.Sub == identity.sub, s.Package == row["Package"])
-    await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(of_user)))
     await preferences.follow_names(db, {str(row["User"]): name}, package=identity.package)
     return describe_change(Change.RETIRED, row, values)
 
@@ -192,7 +190,8 @@ async def _end_sessions(db: Db, subs: Sequence[str], *, issuer: str, package: st
             )
         )
         ids = select(s.SessionId).where(*of_users)
-        await db.execute(delete(session_credential).where(session_credential.c.session_id.in_(ids)))
+        for table in (session_credential, keycloak_grant):
+            await db.execute(delete(table).where(table.c.session_id.in_(ids)))
 
 
 def _lost(

@@ -59,7 +59,7 @@ async def supersede(
     """Replace a cookie's credential by a new one; False when another request did so first. One UPDATE decides.
 
     `old` and `new` are digests; `seen` is what had superseded the old one when it was read: a successor that was never
-    used was lost on its way, and is replaced in turn.
+    used was lost on its way, and is replaced in turn; it ends when the old one does.
     """
     result = await db.execute(
         update(session_credential)
@@ -69,6 +69,10 @@ async def supersede(
     )
     if result.rowcount != 1:
         return False
+    if seen is not None:
+        # Whoever has got hold of it must not keep it: it ends with the old one.
+        lost = update(session_credential).where(k.digest == seen, k.session_id == session_id)
+        await db.execute(lost.values(superseded_by=new))
     await db.execute(
         insert(session_credential).values(
             digest=new, session_id=session_id, kind=COOKIE, created_at=now, expires_at=expires_at

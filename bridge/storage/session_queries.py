@@ -1,7 +1,8 @@
 """The eight session operations as plain SQL, for applications that are not written in Python.
 
 The same definitions that `user_sessions` runs, with the database's own clock in the place of `now` and its default
-retentions. What such an application writes is a row of its own (Origin `local`): it never signs anybody in.
+retentions. What such an application writes is a row of its own (Origin `local`): it signs nobody in here, and
+`get_active_session` finds it only for a person of the application's own, whom Keycloak does not know.
 """
 
 import re
@@ -51,7 +52,11 @@ def _select_active() -> sa.Select[Any]:
     person = sa.and_(
         u.User == s.User,
         u.Package == s.Package,
-        sa.or_(s.Origin == Origin.LOCAL, sa.and_(u.Issuer == s.Issuer, u.Sub == s.Sub)),
+        sa.or_(
+            # Whoever can merely write a row must not sign in as somebody whom Keycloak knows.
+            sa.and_(s.Origin == Origin.LOCAL, u.Issuer.is_(None)),
+            sa.and_(s.Origin != Origin.LOCAL, u.Issuer == s.Issuer, u.Sub == s.Sub),
+        ),
     )
     return (
         select(s.SessionId, s.User, s.Package, s.SessionType, s.CreatedAt, s.ExpiresAt, u.Uuid, u.Email, u.Usergroups)

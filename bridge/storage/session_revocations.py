@@ -16,8 +16,8 @@ from heapq import nlargest
 from sqlalchemy import delete, select
 
 from bridge.storage.database import Db
+from bridge.storage.database_clock import read_clock
 from bridge.storage.tables import session_revocation
-from bridge.storage.tables.columns import database_now
 
 OVERLAP = timedelta(seconds=30)
 RETENTION = timedelta(hours=1)
@@ -70,7 +70,7 @@ async def read_since(db: Db, since: Position | None, *, overlap: timedelta = OVE
     `overlap` is how long a transaction may be open after its change; it must be shorter than the retention.
     """
     # The clock first: what commits while we read then lies within the next reading.
-    now: datetime = (await db.execute(select(database_now()))).scalar_one()
+    now = await read_clock(db)
     if since is None or now - since.at > RETENTION - overlap:
         return Tail((), Position(now, frozenset()), is_complete=False)
     query = select(session_revocation).where(r.at >= since.at - overlap).order_by(r.at.desc()).limit(most + 1)
@@ -86,7 +86,7 @@ async def read_since(db: Db, since: Position | None, *, overlap: timedelta = OVE
 async def delete_old(db: Db, *, now: datetime, limit: int) -> int:
     """Delete entries that no replica needs any more, `limit` at most, and return how many."""
     # A machine whose clock is ahead must not take from the others what they have not read.
-    sure = min(now, (await db.execute(select(database_now()))).scalar_one())
+    sure = min(now, await read_clock(db))
     query = select(r.id).where(r.at < sure - RETENTION).order_by(r.at).limit(limit)
     ids: Sequence[int] = (await db.execute(query)).scalars().all()
     deleted = 0

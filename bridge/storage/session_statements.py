@@ -138,7 +138,7 @@ def select_living(now: ColumnElement[Any]) -> Select[Any]:
 
 
 def update_use(now: ColumnElement[Any], *, further: Iterable[str] = ()) -> Update:
-    """Note the use of a living session; times never go back, whatever clocks do.
+    """Note the use of a session that was alive then; times never go back, whatever clocks do.
 
     `further` names what else has changed: `idle`, `ip_address`, or columns of ours.
     """
@@ -156,7 +156,7 @@ def update_use(now: ColumnElement[Any], *, further: Iterable[str] = ()) -> Updat
         values |= {"SessionToken": bindparam("session_token_sha256"), "RotationCount": s.RotationCount + 1}
         values["LastRotatedAt"] = now
     values |= {name: bindparam(f"v_{name}") for name in sorted(names) if name in s}
-    return update(sys_usersession).where(s.SessionId == bindparam("session_id"), ACTIVE).values(**values)
+    return update(sys_usersession).where(s.SessionId == bindparam("session_id"), is_alive(now)).values(**values)
 
 
 def update_end(now: ColumnElement[Any], *where: ColumnElement[bool]) -> Update:
@@ -226,6 +226,7 @@ HOLD_PERSON = (
 CHOSEN = s.SessionId.in_(bindparam("session_ids", expanding=True))
 # Not only the active ones: PostgreSQL would read its whole index of active sessions to find a few hundred.
 HOLD = select(*SESSION_COLUMNS).where(CHOSEN).order_by(s.SessionId).with_for_update()
+HOLD_IN_ORDER = select(s.SessionId).where(CHOSEN).order_by(s.SessionId).with_for_update()
 END_HELD = update_end(NOW, CHOSEN)
 INSERT_CREDENTIAL = insert(session_credential)
 SHUT = (

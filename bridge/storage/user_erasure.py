@@ -54,7 +54,8 @@ async def _traces(db: Db, record: Record) -> list[tuple[str, Table, ColumnElemen
     return [
         ("exchange_codes", exchange_code, exchange_code.c.session_id.in_(sessions)),
         *[("pending_logins", oauth_state, part) for part in await _logins(db, sessions)],
-        ("security_events", security_event, _events(record, sessions)),
+        # One after the other: a database that is asked for both at once reads the whole trail.
+        *[("security_events", security_event, which) for which in _events(record, sessions)],
         ("history", sys_user_history, _history(record)),
         ("preferences", sys_user_preferences, and_(p.User == username, p.Package == package)),
         *([("staged_changes", sync_stage, _staged(record))] if record["Sub"] is not None else []),
@@ -81,10 +82,14 @@ def _history(record: Record) -> ColumnElement[bool]:
     return _of(record, issuer=h.issuer, sub=h.sub, package=h.package, username=h.username)
 
 
-def _events(record: Record, sessions: Select[Any]) -> ColumnElement[bool]:
+def _events(record: Record, sessions: Select[Any]) -> list[ColumnElement[bool]]:
     e = security_event.c
-    of_session = and_(e.issuer.is_(None), e.sub.is_(None), e.session_id.in_(sessions))
-    return or_(_of(record, issuer=e.issuer, sub=e.sub, package=e.package, username=e.username), of_session)
+    unnamed = (e.issuer.is_(None), e.sub.is_(None))
+    named = and_(e.package == record["Package"], e.username == record["User"], *unnamed)
+    of_identity = and_(e.package == record["Package"], e.issuer == record["Issuer"], e.sub == record["Sub"])
+    # A row that has been found counts once: each rule leaves out what the others find.
+    of_session = and_(*unnamed, or_(e.username.is_(None), e.username != record["User"]), e.session_id.in_(sessions))
+    return [named, of_session] if record["Sub"] is None else [of_identity, named, of_session]
 
 
 def _staged(record: Record) -> ColumnElement[bool]:

@@ -135,7 +135,7 @@ async def get_user_sessions(
 
 
 async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
-    """Note what happened in living sessions, many in one go; a session that has ended stays as it ended.
+    """Note what happened in sessions, many in one go; one that was not alive any more at that time stays as it is.
 
     Times never go back, and nothing here moves the absolute end.
 
@@ -146,9 +146,11 @@ async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
     for one in activities:
         parameters, further = describe_use(one)
         alike[further].append(parameters)
-    # In the order of their keys: two batches that hold the same rows wait for each other instead of deadlocking.
+    if len(activities) > 1 and db.dialect.name != "sqlite":
+        # In the order of their keys: two batches that hold the same rows wait for each other instead of deadlocking.
+        for part in in_parts(sorted({one.session_id for one in activities})):
+            await db.execute(statements.HOLD_IN_ORDER, {"session_ids": part})
     for further, rows in sorted(alike.items()):
-        rows.sort(key=lambda row: str(row["session_id"]))
         await db.execute(statements.use(further), rows)
 
 

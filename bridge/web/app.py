@@ -25,6 +25,7 @@ from bridge.keycloak.documents import Elapsed
 from bridge.keycloak.http import open_http
 from bridge.keycloak.provider import Provider
 from bridge.places import Places, open_places
+from bridge.sealing import Sealer
 from bridge.storage.database import Database, open_database
 from bridge.telemetry import get_logger
 from bridge.web import error_handlers
@@ -101,8 +102,12 @@ async def open_bridge(settings: Settings, *, clock: Clock, elapsed: Elapsed) -> 
         places = stack.enter_context(open_places(settings.geoip.database if settings.geoip else None))
         await asyncio.to_thread(warm_up)
         activities = Activities(database, build_policies(settings.policy))
-        build = _RelyingParties(settings, database, http, activities, places, clock=clock, elapsed=elapsed)
-        await stack.enter_async_context(running_jobs(database, activities, settings.retention, clock=clock))
+        sealer = build_sealer(settings.sealing)
+        build = _RelyingParties(
+            settings, database, http, activities, places, sealer=sealer, clock=clock, elapsed=elapsed
+        )
+        jobs = running_jobs(database, activities, settings.retention, sealer=sealer, clock=clock)
+        await stack.enter_async_context(jobs)
         yield Bridge(
             settings=settings,
             database=database,
@@ -124,13 +129,14 @@ class _RelyingParties:
         activities: Activities,
         places: Places,
         *,
+        sealer: Sealer,
         clock: Clock,
         elapsed: Elapsed,
     ) -> None:
         self._settings, self._database, self._http = settings, database, http
         self._activities, self._places, self._policies = activities, places, build_policies(settings.policy)
         self._clock, self._elapsed = clock, elapsed
-        self._sealer = build_sealer(settings.sealing)
+        self._sealer = sealer
         self._outcomes = Outcomes(database, now=clock)
 
     def one(self, name: str) -> RelyingParty:

@@ -23,23 +23,28 @@ class ClientAddress:
 def find_client_address(peer: str | None, forwarded: Sequence[str], *, trusted: Sequence[Network]) -> ClientAddress:
     """Return the visitor's address; `forwarded` are the X-Forwarded-For headers in order.
 
-    A header of a peer that is not trusted is not believed. When no proxy is configured at all and the header comes
-    from a private address, a proxy is there that nobody named.
+    A header of a host that is not trusted is not believed. When such a host has no public address and says of somebody
+    further away, it is a proxy that nobody named; its address, and that of a named one, stands for many people.
     """
     found = read_address(peer)
     if found is None:
         return ClientAddress(None)
-    if not _is_among(found, trusted):
-        unnamed = not trusted and bool(forwarded) and (found.is_private or found.is_loopback)
-        return ClientAddress(str(found), is_shared=unnamed)
-    for text in reversed([one for header in forwarded for one in header.split(",")]):
-        hop = read_address(text.strip())
+    hops = [text for header in forwarded for text in header.split(",")]
+    while _is_among(found, trusted):
+        hop = read_hop(hops.pop()) if hops else None
         if hop is None:
-            break
+            return ClientAddress(str(found), is_shared=True)
         found = hop
-        if not _is_among(hop, trusted):
-            break
-    return ClientAddress(str(found))
+    return ClientAddress(str(found), is_shared=bool(hops) and not found.is_global)
+
+
+def read_hop(text: str) -> Address | None:
+    """Return the address of an entry of X-Forwarded-For; some proxies write `1.2.3.4:56` or `[2001:db8::1]:56`."""
+    text = text.strip()
+    if text.startswith("["):
+        return read_address(text[1:].partition("]")[0])
+    host, _, port = text.partition(":")
+    return read_address(host if port.isdecimal() and "." in host else text)
 
 
 def read_address(text: str | None) -> Address | None:

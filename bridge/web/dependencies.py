@@ -79,14 +79,19 @@ async def get_client_facts(request: Request) -> ClientFacts:
 def read_credential(request: Request, rp: RelyingParty) -> Presented:
     """Return what a request shows to be let in: a bearer key (RFC 6750 section 2.1), else the package's cookie.
 
-    A request with an Authorization header is judged by that alone: a program's mistake must not fall back on a cookie.
+    A request that shows a key is judged by that alone: a program's mistake must not fall back on a cookie. Other
+    schemes are for somebody else: a proxy's own password in front of an application, for instance.
     """
-    headers = request.headers.getlist("authorization")
-    if not headers:
+    keys = [key.strip() for scheme, key in _read_authorization(request) if scheme.lower() == "bearer"]
+    if not keys:
         return Presented(cookies.read_session(request, rp.package), is_bearer=False)
-    scheme, _, key = headers[0].partition(" ")
-    usable = len(headers) == 1 and scheme.lower() == "bearer" and cookies.TOKEN.match(key.strip()) is not None
-    return Presented(key.strip() if usable else None, is_bearer=True)
+    usable = len(keys) == 1 and cookies.TOKEN.match(keys[0]) is not None
+    return Presented(keys[0] if usable else None, is_bearer=True)
+
+
+def _read_authorization(request: Request) -> list[tuple[str, str]]:
+    parts = [header.strip().partition(" ") for header in request.headers.getlist("authorization")]
+    return [(scheme, value) for scheme, _, value in parts]
 
 
 RunningBridge = Annotated[Bridge, Depends(_depend_on_bridge)]

@@ -1,4 +1,5 @@
-"""What the service does beside its requests: write what was noted, end what is over, delete what is long over.
+"""What the service does beside its requests: write what was noted, end what is over, delete what is long over, and say
+which key it seals with.
 
 A job that fails is said in the log and done again at its next time. All jobs of all replicas may run at once.
 """
@@ -10,20 +11,23 @@ from datetime import timedelta
 
 from bridge.config.policy import RetentionSettings
 from bridge.flows.activity import FLUSH_EVERY, Activities
-from bridge.flows.cleanup import delete_old, end_overdue
+from bridge.flows.cleanup import delete_old, end_overdue, find_sure_time
 from bridge.flows.relying_party import Clock
+from bridge.flows.sealing_keys import note_keys
+from bridge.sealing import Sealer
 from bridge.storage.database import Database
 from bridge.telemetry import get_logger
 
 END_EVERY = timedelta(seconds=30)
 DELETE_EVERY = timedelta(minutes=10)
+NOTE_EVERY = timedelta(minutes=10)
 Job = Callable[[], Awaitable[object]]
 log = get_logger()
 
 
 @asynccontextmanager
 async def running_jobs(
-    database: Database, activities: Activities, retention: RetentionSettings, *, clock: Clock
+    database: Database, activities: Activities, retention: RetentionSettings, *, sealer: Sealer, clock: Clock
 ) -> AsyncIterator[None]:
     """Do the jobs until the block ends; what was noted by then is written."""
 
@@ -31,14 +35,24 @@ async def running_jobs(
         return await activities.flush(now=clock())
 
     async def end_sessions() -> object:
-        return await end_overdue(database, retention, now=clock())
+        return await end_overdue(database, retention, now=await find_sure_time(database, now=clock()))
 
     async def delete_rows() -> object:
-        return await delete_old(database, retention, now=clock())
+        return await delete_old(database, retention, now=await find_sure_time(database, now=clock()))
 
+    async def note_key() -> None:
+        # A rotation elsewhere may have forgotten the key that this process still seals with.
+        await note_keys(database, {sealer.sealing_key_id}, now=clock())
+
+    jobs: tuple[tuple[Job, timedelta], ...] = (
+        (write_activity, FLUSH_EVERY),
+        (end_sessions, END_EVERY),
+        (delete_rows, DELETE_EVERY),
+        (note_key, NOTE_EVERY),
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_attempt, write_activity)
-        for job, pause in ((write_activity, FLUSH_EVERY), (end_sessions, END_EVERY), (delete_rows, DELETE_EVERY)):
+        for job, pause in jobs:
             await stack.enter_async_context(_repeating(job, pause))
         yield
 

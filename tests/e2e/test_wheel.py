@@ -69,6 +69,7 @@ def test_nothing_but_our_packages_and_one_command_is_installed(installed: Path) 
     (record,) = installed.parents[1].glob("lib/python3*/site-packages/keycloak_bridge-*.dist-info/RECORD")
     paths = [line.split(",")[0] for line in record.read_text("utf-8").splitlines()]
     assert {path.split("/")[0] for path in paths} == {"..", "bridge", "sync", record.parent.name}
+    assert "bridge/py.typed" in paths
     assert [Path(path).name for path in paths if path.startswith("../")] == ["keycloak-bridge"]
 
 
@@ -78,4 +79,4 @@ def test_migrate_works_in_an_empty_directory_with_the_smallest_configuration(ins
     run([str(installed), "migrate"], cwd=tmp_path)
     with closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables >= {"alembic_version", "sys_user", "sys_usersession"}
+    assert tables >= {"keycloak_bridge_schema", "sys_user", "sys_usersession"}

@@ -17,7 +17,8 @@ from bridge.storage.session_rows import ActiveSession
 from bridge.storage.tables import security_event, session_credential, sys_usersession
 from bridge.storage.user_sessions import CreatedSession
 
-NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+NOW = datetime(2024, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
+"""Long ago: the clean-up of a service believes no clock that is ahead of the database's."""
 ISSUER = "https://kc.example/realms/demo"
 PACKAGE = "demo"
 HOURS = timedelta(hours=1)

@@ -187,7 +187,7 @@ REFUSALS = {
         UPDATE_CREDENTIAL,
         "DELETE FROM sys_user",
         "DELETE FROM sys_user_history",
-        "UPDATE alembic_version SET version_num = 'x'",
+        "UPDATE keycloak_bridge_schema SET version_num = 'x'",
     ],
     "bridge": ["CREATE TABLE mine (n INTEGER)", "DROP TABLE sys_user", "ALTER TABLE sys_user ADD COLUMN n INTEGER"],
 }

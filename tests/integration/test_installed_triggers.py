@@ -73,7 +73,7 @@ def test_migrate_makes_what_is_missing(migrated_database_url: str, name: str) ->
     finding = asyncio.run(_check(migrated_database_url))
     assert (finding.ok, finding.mend) == (False, "keycloak-bridge migrate")
     assert name in finding.message
-    assert upgrade(migrated_database_url) is None
+    assert upgrade(migrated_database_url).incomplete is None
     assert asyncio.run(_find_missing(migrated_database_url)) == ()
 
 
@@ -163,15 +163,15 @@ def test_where_mariadb_refuses_triggers_migrate_does_the_rest_and_ends_with_3(
     assert TRUST in ended.stderr
     assert asyncio.run(_find_missing(owned_url)) == NAMES
     logging_server.execute([TRUST])
-    assert upgrade(owned_url) is None
+    assert upgrade(owned_url).incomplete is None
     assert asyncio.run(_find_missing(owned_url)) == ()
     # With all of them there, nothing is asked of MariaDB that it would refuse.
     logging_server.execute([f"{TRUST[:-1]}0"])
-    assert upgrade(owned_url) is None
+    assert upgrade(owned_url).incomplete is None
 
 
 def test_without_triggers_check_says_what_to_set_and_serve_warns_and_goes_on(owned_url: str, tmp_path: Path) -> None:
-    incomplete = upgrade(owned_url)
+    incomplete = upgrade(owned_url).incomplete
     assert incomplete is not None
     assert TRUST in (incomplete.hint or "")
     finding = asyncio.run(_check(owned_url))

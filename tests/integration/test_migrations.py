@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from bridge.errors import DatabaseUnavailable, DatabaseUnfit, SchemaOutdated
 from bridge.storage.database import build_engine, open_database
 from bridge.storage.installed_triggers import find_missing_triggers
-from bridge.storage.migrate import check_schema, downgrade, newest_revision, upgrade
+from bridge.storage.migrate import VERSION_TABLE, Migrated, check_schema, downgrade, newest_revision, upgrade
 from bridge.storage.tables import metadata
 from tests.documents import ROOT
 from tests.integration.applications import connected, kind_of, spelt, statements_of
@@ -64,7 +64,7 @@ def _differences(connection: sa.Connection) -> list[object]:
             # MariaDB has no partial indexes, and another one serves instead.
             if index.name == "idx_active_expiry":
                 copy.indexes.remove(index)
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "version_table": VERSION_TABLE})
     return list(compare_metadata(context, models))
 
 
@@ -85,7 +85,7 @@ def _collations(connection: sa.Connection) -> set[tuple[str, str | None]]:
     here = "current_schema()" if connection.dialect.name == "postgresql" else "DATABASE()"
     query = (
         "SELECT data_type, collation_name FROM information_schema.columns "
-        f"WHERE table_schema = {here} AND table_name <> 'alembic_version' AND character_maximum_length IS NOT NULL"
+        f"WHERE table_schema = {here} AND table_name <> '{VERSION_TABLE}' AND character_maximum_length IS NOT NULL"
     )
     texts = f"{query} OR table_schema = {here} AND data_type = 'text'"
     return {(str(kind), collation) for kind, collation in connection.execute(sa.text(texts))}
@@ -190,7 +190,7 @@ async def test_migrate_with_nothing_to_do_waits_for_nobody(migrated_database_url
         await application("BEGIN")
         for statement in statements_of("database.md", f"sql {kind_of(migrated_database_url)}")[:4]:
             await application(statement, **CAROL)
-        assert await asyncio.to_thread(upgrade, migrated_database_url) is None
+        assert await asyncio.to_thread(upgrade, migrated_database_url) == Migrated(newest_revision())
         await application("ROLLBACK")
 
 
@@ -207,6 +207,25 @@ async def test_a_database_without_tables_is_refused_with_the_command_that_mends_
             await check_schema(db)
     assert refused.value.hint == "Run: keycloak-bridge migrate"
     assert newest_revision() in refused.value.message
+
+
+async def test_a_schema_that_a_newer_version_made_is_used_and_left_as_it_is(migrated_database_url: str) -> None:
+    """Replicas are replaced one after the other, and the older ones may start again meanwhile."""
+    async with connected(migrated_database_url) as execute:
+        await execute("UPDATE keycloak_bridge_schema SET version_num = '9999_later'")
+        async with open_database(migrated_database_url) as database, database.reading() as db:
+            await check_schema(db)
+        done = await asyncio.to_thread(upgrade, migrated_database_url)
+        assert done == Migrated("9999_later", is_newer=True)
+        assert await execute("SELECT version_num FROM keycloak_bridge_schema") == [("9999_later",)]
+
+
+async def test_applications_that_use_alembic_in_the_same_database_are_left_alone(database_url: str) -> None:
+    async with connected(database_url) as execute:
+        await execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        await execute("INSERT INTO alembic_version VALUES ('of an application')")
+        await asyncio.to_thread(upgrade, database_url)
+        assert await execute("SELECT version_num FROM alembic_version") == [("of an application",)]
 
 
 def test_a_database_that_is_not_there_is_named() -> None:

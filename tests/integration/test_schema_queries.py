@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pymysql
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from bridge.model import Identity, NewSession, Profile, SessionPolicy, SessionType, digest
@@ -18,6 +19,7 @@ from bridge.storage import user_sessions, users
 from bridge.storage.database import Db, open_database
 from bridge.storage.schema.statements import OPERATIONS, lay_out, parameters_of
 from bridge.storage.session_queries import PARAMETERS, published
+from bridge.storage.tables import sys_usersession
 from tests.integration.test_commands import run
 
 Execute = Callable[[str, Mapping[str, Any]], Awaitable[list[tuple[Any, ...]]]]
@@ -43,17 +45,17 @@ class Program:
             rows = await self.execute(statement, {name: self._spelt(value) for name, value in values.items()})
         return rows
 
-    async def create(self, session_id: str, *, token: str | None = None, ends: timedelta = timedelta(hours=8)) -> None:
+    async def create(self, session_id: str, *, token: str | None = None, user: str = "alice") -> None:
         await self.do(
             "create_session",
             session_id=session_id,
-            user="alice",
+            user=user,
             package="demo",
             session_token_sha256=token,
             session_type="web",
             ip_address="192.0.2.7",
             user_agent="Till 4.2",
-            expires_at=datetime.now(UTC) + ends,
+            expires_at=datetime.now(UTC) + timedelta(hours=8),
             login_method="password",
         )
 
@@ -188,6 +190,31 @@ async def test_a_session_of_the_bridge_is_found_by_its_credential_and_can_be_end
         async with database.reading() as db:
             found = await user_sessions.get_active_session(db, digest("cookie"), package="demo", now=now)
     assert found is None
+
+
+async def test_a_row_that_an_application_wrote_stands_for_nobody_whom_keycloak_knows(
+    program: Program, migrated_database_url: str
+) -> None:
+    """V1: whoever can merely write rows must not sign in as somebody else, with or without a stolen identity."""
+    async with open_database(migrated_database_url) as database:
+        now = datetime.now(UTC)
+        await database.write(lambda db: users.upsert_signed_in(db, ALICE, Profile("bob"), now=now))
+        await program.create("written", token=TOKEN, user="bob")
+        wanted = {"session_token_sha256": TOKEN, "package": "demo"}
+        assert await program.do("get_active_session", **wanted) == []
+        copied = sa.update(sys_usersession).values(Issuer=ALICE.issuer, Sub=ALICE.sub)
+        await database.write(lambda db: db.execute(copied))
+        assert await program.do("get_active_session", **wanted) == []
+
+
+async def test_an_end_that_has_passed_is_moved_by_no_use(program: Program) -> None:
+    await program.create("over", token=TOKEN)
+    now = datetime.now(UTC)
+    await move(program, "over", begin=now - timedelta(hours=9), end=now - timedelta(seconds=1))
+    await program.do("update_activity", session_id="over", ip_address="192.0.2.8", idle_expires_at=now)
+    statement = 'SELECT "LastIpAddress" FROM sys_usersession'
+    rows = await program.execute(statement.replace('"', "`") if program.kind == "mysql" else statement, {})
+    assert [address for (address,) in rows] == [None]
 
 
 async def test_a_token_of_another_package_opens_nothing(program: Program) -> None:

@@ -15,7 +15,7 @@ from bridge.errors import DatabaseUnavailable
 from bridge.flows.activity import MOST_WAITING, Activities
 from bridge.model import Activity
 from bridge.storage import user_sessions
-from bridge.storage.database import Database, open_database
+from bridge.storage.database import Database, Db, open_database
 from bridge.storage.session_rows import ActiveSession
 from bridge.storage.tables import security_event, session_credential, sys_usersession
 from tests.integration.stored_sessions import (
@@ -166,6 +166,40 @@ async def test_a_session_that_has_ended_since_stays_as_it_ended(database: Databa
     before = await read(database)
     await activities.flush(now=NOW + 2 * MINUTES)
     assert await read(database) == before
+
+
+async def test_a_use_after_the_end_revives_no_session_that_nobody_has_marked_yet(database: Database) -> None:
+    ends = {"idle": NOW + HOURS, "over": NOW + POLICY.lifetime}
+    for username in ends:
+        await open_one(database, new_session(username, username=username))
+    idle_ends = NOW + 9 * HOURS
+    rows = await read(database)
+    uses = [Activity(row["SessionId"], ends[row["User"]], idle_expires_at=idle_ends) for row in rows]
+    await database.write(lambda db: user_sessions.update_activity(db, uses))
+    assert {row["IdleExpiresAt"] for row in await read(database)} == {NOW + HOURS}
+
+
+async def test_batches_of_the_same_sessions_in_different_order_do_not_hinder_each_other(database: Database) -> None:
+    """Of several groups: each UPDATE changes other columns, and each batch comes to other rows first."""
+    for number in range(20):
+        await open_one(database, new_session(username=f"person {number}"))
+    session_ids = [row["SessionId"] for row in await read(database)]
+
+    def batch(*, reverse: bool) -> list[Activity]:
+        first, second = (session_ids[10:], session_ids[:10]) if reverse else (session_ids[:10], session_ids[10:])
+        moved = [Activity(one, NOW + MINUTES, ip_address="192.0.2.7") for one in first]
+        return [*moved, *(Activity(one, NOW + MINUTES) for one in second)]
+
+    attempts = 0
+
+    async def write(db: Db, uses: list[Activity]) -> None:
+        nonlocal attempts
+        attempts += 1
+        await user_sessions.update_activity(db, uses)
+
+    writes = [partial(write, uses=batch(reverse=number % 2 == 0)) for number in range(10)]
+    await asyncio.gather(*(database.write(one) for one in writes))
+    assert attempts == len(writes)
 
 
 async def test_times_never_go_back(database: Database) -> None:

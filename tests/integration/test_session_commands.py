@@ -1,5 +1,6 @@
 """`session list|show|end|count|cleanup` as an operator meets them: what they print, what they change, how they end."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -182,7 +183,7 @@ async def test_end_ends_one_session_with_what_opens_it_and_says_so_in_the_audit_
         event = (await db.execute(sa.select(security_event))).one()
     assert NEW not in credentials
     assert (event.event, event.username, event.session_id) == ("session_ended", "alice", NEW)
-    assert event.evidence == '{"reason": "lost laptop"}'
+    assert json.loads(event.evidence) == {"reason": "lost laptop", "invalidated_by": row.InvalidatedBy}
 
 
 async def test_ending_twice_is_no_failure(house: House) -> None:

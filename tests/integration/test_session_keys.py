@@ -99,7 +99,8 @@ async def test_the_cap_of_keys_ends_the_oldest_or_refuses(database: Database) ->
     for made in (second, third):
         assert await find_active(database, made.key) is not None
     (event,) = await read(database, security_event, event="session_ended")
-    assert (event["session_id"], event["evidence"]) == (first.session_id, '{"reason": "session_limit"}')
+    assert event["session_id"] == first.session_id
+    assert json.loads(event["evidence"]) == {"reason": "session_limit", "invalidated_by": "alice"}
     before = await read(database), await read(database, security_event)
     with pytest.raises(SessionLimitReached):
         await make(database, policy=replace(POLICY, at_cap=AtCap.REFUSE), now=NOW + 3 * HOURS)
@@ -156,7 +157,8 @@ async def test_a_person_disabled_while_a_key_is_made_gets_none(database: Databas
     await held.wait()
     making = asyncio.create_task(make(database))
     while not await _waits(database, making):  # noqa: ASYNC110 - nobody announces it
-        await asyncio.sleep(0.01)
+        # MariaDB shows the same picture again to whoever asks more often than every tenth of a second.
+        await asyncio.sleep(0.2)
     done.set()
     await disabling
     with pytest.raises(UserDisabled):

@@ -86,7 +86,7 @@ async def test_of_a_hundred_sign_ins_of_one_person_at_once_the_newest_three_rema
         assert {(row["InvalidatedReason"], row["InvalidatedBy"]) for row in ended} == {("session_limit", "alice")}
         noted = await read(service.database, security_event, event="session_ended")
         assert {row["session_id"] for row in noted} == {row["SessionId"] for row in ended}
-        assert {row["evidence"] for row in noted} == {'{"reason": "session_limit"}'}
+        assert {row["evidence"] for row in noted} == {'{"reason": "session_limit", "invalidated_by": "alice"}'}
         kept = {row["session_id"] for row in await read(service.database, session_credential)}
         assert kept == {row["SessionId"] for row in living}
         assert await service.count("keycloak_grant") == 3

@@ -236,20 +236,23 @@ async def test_the_policy_says_when_a_cookie_is_replaced(
             assert (given(await ask(service, cookie=cookie, accept=PAGE)) is not None) is is_due
 
 
-async def test_a_key_is_never_replaced_even_where_a_browser_holds_it(
-    double: KeycloakDouble, sqlite_database_url: str
-) -> None:
-    """Whoever was given it could not learn of another."""
-    policy = {"api": {"rotation": "1h"}}
-    async with replica(double, sqlite_database_url, policy=policy) as service:
-        await sign_in(service)
-        wanted = KeyWanted("alice", "demo", SessionType.API)
-        limits = service.bridge.relying_parties["demo"].policies["api"]
-        made = await create_key(service.database, wanted, policy=limits, created_by="test", now=service.clock())
-        service.clock.advance(hours=2)
-        answer = await ask(service, cookie=made.key, accept=PAGE)
-        assert answer.status_code == 200
-        assert given(answer) is None
+async def test_a_key_is_never_replaced_even_where_a_browser_holds_it(sqlite_service: Replica) -> None:
+    """Whoever was given it could not learn of another, whatever a policy says."""
+    await sign_in(sqlite_service)
+    rp = sqlite_service.bridge.relying_parties["demo"]
+    wanted, limits = KeyWanted("alice", "demo", SessionType.API), rp.policies["api"]
+    made = await create_key(
+        sqlite_service.database, wanted, policy=limits, created_by="test", now=sqlite_service.clock()
+    )
+    sqlite_service.clock.advance(hours=2)
+    answer = await ask(sqlite_service, cookie=made.key, accept=PAGE)
+    assert answer.status_code == 200
+    assert given(answer) is None
+
+    found = await find_active(sqlite_service.database, made.key, now=sqlite_service.clock())
+    assert found is not None
+    hourly = replace(rp, policies={"api": replace(limits, rotation=timedelta(hours=1))})
+    assert await rotate_if_due(hourly, found, credential=made.key) is None
 
 
 async def test_a_session_of_a_type_without_a_policy_keeps_its_cookie(sqlite_service: Replica) -> None:

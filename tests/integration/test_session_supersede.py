@@ -45,6 +45,18 @@ async def test_only_who_knows_the_living_credential_as_it_is_may_replace_it(data
     assert await supersede(database, one.session_id, "one", "g", seen=digest("d"))
 
 
+async def test_a_successor_that_was_lost_ends_with_the_one_it_was_to_replace(database: Database) -> None:
+    """Whoever has got hold of it on its way must not keep a credential that the browser never had."""
+    opened = new_session("old")
+    await open_one(database, opened)
+    assert await supersede(database, opened.session_id, "old", "lost")
+    assert await supersede(database, opened.session_id, "old", "new", seen=digest("lost"))
+    await database.write(lambda db: session_credentials.note_first_use(db, [digest("new")], now=NOW))
+    later = NOW + session_credentials.OVERLAP
+    found = {text: await find_active(database, text, now=later) is not None for text in ("old", "lost", "new")}
+    assert found == {"old": False, "lost": False, "new": True}
+
+
 async def test_a_session_that_has_ended_meanwhile_gets_no_new_credential(database: Database) -> None:
     """F20: a sign-out wins over a rotation that began earlier."""
     opened = new_session("one")

@@ -109,6 +109,34 @@ async def test_without_an_idle_limit_an_unused_session_lives_to_its_end(
         assert (await the_row(service))["IdleExpiresAt"] is None
 
 
+async def test_who_switches_the_idle_limit_off_means_open_sessions_too(
+    double: KeycloakDouble, sqlite_database_url: str
+) -> None:
+    async with replica(double, sqlite_database_url) as service:
+        cookie = await sign_in(service)
+        now = service.clock()
+    async with replica(double, sqlite_database_url, policy={"web": {"idle": "none"}}) as service:
+        service.clock.advance(minutes=50)
+        assert (await ask(service, cookie=cookie)).status_code == 200
+        await service.flush()
+        service.clock.advance(hours=6)
+        assert (await service.end_overdue()).idle == 0
+        assert (await ask(service, cookie=cookie)).status_code == 200
+    assert service.clock() - now > timedelta(hours=6)
+
+
+async def test_a_use_counts_to_the_second_where_the_limit_is_short(
+    double: KeycloakDouble, sqlite_database_url: str
+) -> None:
+    async with replica(double, sqlite_database_url, policy={"web": {"idle": "1m"}}) as service:
+        cookie = await sign_in(service)
+        for _ in range(8):
+            service.clock.advance(seconds=25)
+            assert (await ask(service, cookie=cookie)).status_code == 200
+            await service.flush()
+        assert (await the_row(service))["IdleExpiresAt"] == service.clock() + timedelta(minutes=1)
+
+
 async def test_a_hundred_requests_within_half_a_minute_write_once_and_none_of_them_waits_for_it(
     double: KeycloakDouble, migrated_database_url: str
 ) -> None:

@@ -128,11 +128,11 @@ async def test_a_person_created_again_under_the_old_name_is_a_new_person(mirror:
     assert (await mirror.run()).changed == 0
 
 
-async def test_retiring_deletes_credentials_and_grants(mirror: Mirror) -> None:
-    row = (await mirror.users())["ann"]
-    who = {"User": "ann", "Issuer": row["Issuer"], "Sub": row["Sub"], "Origin": "bridge"}
+async def sign_in(mirror: Mirror, username: str) -> None:
+    """Write a session of the bridge with what opens it and with Keycloak's tokens."""
+    row = (await mirror.users())[username]
+    who = {"User": username, "Issuer": row["Issuer"], "Sub": row["Sub"], "Origin": "bridge"}
     await mirror.insert_session(SessionId="s" * 64, **who)
-    now = datetime.now(UTC)
     zone = "+00" if mirror.database.dialect.name == "postgresql" else ""
     await mirror.execute(
         "INSERT INTO session_credential (digest, session_id, kind, created_at, expires_at) "
@@ -140,6 +140,11 @@ async def test_retiring_deletes_credentials_and_grants(mirror: Mirror) -> None:
         "INSERT INTO keycloak_grant (session_id, sealed_id_token, updated_at) "
         f"VALUES ('{'s' * 64}', 'sealed', '2026-01-01 00:00:00{zone}')",
     )
+
+
+async def test_retiring_deletes_credentials_and_grants(mirror: Mirror) -> None:
+    await sign_in(mirror, "ann")
+    row, now = (await mirror.users())["ann"], datetime.now(UTC)
     where = {"issuer": str(row["Issuer"]), "sub": str(row["Sub"]), "package": PACKAGE}
     assert await mirror.database.write(lambda db: mirrored_users.retire_user(db, **where, now=now))
     assert await mirror.query("SELECT * FROM session_credential") == []
@@ -148,3 +153,13 @@ async def test_retiring_deletes_credentials_and_grants(mirror: Mirror) -> None:
     assert not await mirror.database.write(
         lambda db: mirrored_users.retire_user(db, issuer="x", sub="y", package=PACKAGE, now=now)
     )
+
+
+async def test_who_is_disabled_keeps_nothing_that_opens_a_session(mirror: Mirror) -> None:
+    await sign_in(mirror, "ann")
+    mirror.double.realm.change_user("ann", enabled=False)
+    await mirror.run()
+    (session,) = await mirror.sessions()
+    assert (session["IsActive"], session["InvalidatedReason"]) == (False, "user_disabled")
+    assert await mirror.query("SELECT * FROM session_credential") == []
+    assert await mirror.query("SELECT * FROM keycloak_grant") == []

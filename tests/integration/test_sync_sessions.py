@@ -146,6 +146,7 @@ async def test_a_session_that_is_gone_ends(mirror: Mirror, offline: bool) -> Non
     assert (ended["ann"]["IsActive"], ended["ann"]["InvalidatedReason"]) == (False, "keycloak_session_ended")
     assert (ended["ann"]["InvalidatedBy"], ended["ben"]["IsActive"]) == ("sync", True)
     assert ended["ann"]["InvalidatedAt"] is not None
+    assert (ended["ann"]["MissingSince"], ended["ben"]["MissingSince"]) == (ended["ann"]["InvalidatedAt"], None)
     assert (await mirror.run()).changed == 0
 
 
@@ -192,6 +193,7 @@ async def test_what_only_the_census_ended_can_come_back(mirror: Mirror) -> None:
     await mirror.run()
     (row,) = await mirror.sessions()
     assert (row["IsActive"], row["InvalidatedAt"], row["InvalidatedReason"]) == (True, None, None)
+    assert row["MissingSince"] is None
 
 
 async def test_sessions_of_unknown_and_disabled_people_are_not_added(mirror: Mirror) -> None:

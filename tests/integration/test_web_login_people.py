@@ -1,8 +1,10 @@
 """Who may sign in: disabled people, names held by others, people re-created under an old name."""
 
+from bridge.storage.tables import security_event
 from tests.browser import Browser
 from tests.double import KeycloakDouble
 from tests.integration.service import APPLICATION, Service
+from tests.integration.stored_sessions import read
 
 
 async def test_a_disabled_row_is_refused(service: Service, browser: Browser) -> None:
@@ -13,6 +15,9 @@ async def test_a_disabled_row_is_refused(service: Service, browser: Browser) -> 
     assert answer.status_code == 403
     assert "disabled" in answer.text
     assert await service.count("sys_usersession") == 1
+    (failed,) = await read(service.database, security_event, event="sign_in_failed")
+    # Where the erasure of a person looks for it.
+    assert (failed["username"], "alice" in failed["evidence"]) == ("alice", False)
 
 
 async def test_a_user_disabled_at_keycloak_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.policy import PolicySettings, SessionPolicySettings
+from bridge.config.policy import PolicySettings, WebPolicySettings
 from bridge.flows.policies import build_policies
 from bridge.model import AtCap, SessionPolicy, SessionType
 from tests.unit.settings import GOOD, load, refusal
@@ -15,7 +15,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DEFAULTS = {
     "web": SessionPolicy(lifetime=8 * HOUR, idle=HOUR, max_sessions=3, rotation=HOUR),
     "api": SessionPolicy(lifetime=30 * DAY, idle=None, max_sessions=10, rotation=None),
-    "mobile": SessionPolicy(lifetime=90 * DAY, idle=30 * DAY, max_sessions=5, rotation=HOUR),
+    "mobile": SessionPolicy(lifetime=90 * DAY, idle=30 * DAY, max_sessions=5, rotation=None),
     "console": SessionPolicy(lifetime=12 * HOUR, idle=HOUR, max_sessions=1, rotation=None),
 }
 
@@ -43,18 +43,19 @@ def test_each_type_of_session_has_limits_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", list(SessionType))
 def test_every_limit_of_a_type_can_be_set(tmp_path: Path, kind: str) -> None:
-    lines = (
-        'lifetime = "2h"',
-        'idle = "10m"',
-        "max_sessions = 7",
-        'at_cap = "refuse"',
-        'rotation = "5m"',
-        'refresh_lifetime = "3d"',
-    )
+    own = {"web": ['rotation = "5m"'], "mobile": ['refresh_lifetime = "3d"']}.get(kind, [])
+    lines = ('lifetime = "2h"', 'idle = "10m"', "max_sessions = 7", 'at_cap = "refuse"', *own)
     policies = build_policies(load(tmp_path, add(f"[policy.{kind}]", *lines)).policy)
 
     minute = timedelta(minutes=1)
-    assert policies[kind] == SessionPolicy(2 * HOUR, 10 * minute, 7, AtCap.REFUSE, 5 * minute, 3 * DAY)
+    assert policies[kind] == SessionPolicy(
+        lifetime=2 * HOUR,
+        idle=10 * minute,
+        max_sessions=7,
+        at_cap=AtCap.REFUSE,
+        rotation=5 * minute if kind == "web" else None,
+        refresh_lifetime=3 * DAY if kind == "mobile" else 30 * DAY,
+    )
     assert {name: policy for name, policy in policies.items() if name != kind} == {
         name: policy for name, policy in DEFAULTS.items() if name != kind
     }
@@ -83,7 +84,7 @@ def test_the_shortest_idle_limit_is_a_minute(tmp_path: Path) -> None:
 
 
 def test_settings_that_were_read_can_be_checked_again() -> None:
-    settings = PolicySettings(web=SessionPolicySettings(idle=None, at_cap="refuse"))
+    settings = PolicySettings(web=WebPolicySettings(idle=None, at_cap="refuse"))
     assert PolicySettings.model_validate(settings.model_dump()) == settings
 
 
@@ -123,11 +124,11 @@ def test_a_wrong_limit_says_that_none_is_possible(tmp_path: Path, header: str, l
         ("[policy.web]", "max_sessions = 0", "policy.web.max_sessions = 0: Input should be greater than or equal to 1"),
         ("[policy.web]", "max_sessions = 1001", "policy.web.max_sessions = 1001: Input should be less than or equal"),
         ("[policy.web]", 'max_sessions = "none"', "policy.web.max_sessions = 'none': Input should be a valid integer"),
-        ("[policy.web]", 'rotation = "0s"', "policy.web.rotation = '0s': Input should be greater than 0 seconds"),
-        ("[policy.web]", 'idle = "4000d"', "policy.web.idle = '4000d': Input should be less than or equal to 3650"),
+        ("[policy.web]", 'rotation = "0s"', "policy.web.rotation = '0s': it must be longer than 0s and at most"),
+        ("[policy.web]", 'idle = "4000d"', "policy.web.idle = '4000d': it must be longer than 0s and at most 3650d."),
         ("[policy.api]", 'lifetime = "none"', "policy.api.lifetime = 'none': it must be a number with a unit"),
         ("[policy.mobile]", 'refresh_lifetime = "none"', "policy.mobile.refresh_lifetime = 'none': it must be"),
-        ("[retention]", 'expired_sessions = "0d"', "retention.expired_sessions = '0d': Input should be greater than"),
+        ("[retention]", 'expired_sessions = "0d"', "retention.expired_sessions = '0d': it must be longer than 0s"),
         ("[retention]", 'user_history = "none"', "retention.user_history = 'none': it must be a number with a unit"),
     ],
 )
@@ -157,6 +158,22 @@ def test_the_example_of_a_wrong_limit_is_one_of_its_type(tmp_path: Path, kind: s
 def test_a_type_that_there_is_not_is_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path, add("[policy.desktop]", 'lifetime = "1h"'))
     assert "  policy.desktop: there is no setting of this name; please check the spelling." in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("web", "refresh_lifetime"),
+        ("api", "rotation"),
+        ("api", "refresh_lifetime"),
+        ("mobile", "rotation"),
+        ("console", "rotation"),
+        ("console", "refresh_lifetime"),
+    ],
+)
+def test_a_limit_that_would_do_nothing_for_a_type_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    message = refusal(tmp_path, add(f"[policy.{kind}]", f'{name} = "1h"'))
+    assert f"  policy.{kind}.{name}: there is no setting of this name; please check the spelling." in message
 
 
 def test_limits_can_be_set_by_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

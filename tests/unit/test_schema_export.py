@@ -82,6 +82,8 @@ def test_the_export_holds_the_limits_that_settings_begin_with() -> None:
 
     assert policy["sessions"]["web"]["lifetime"] == "8h"
     assert policy["sessions"]["api"]["idle"] == "none"
+    assert [kind for kind, limits in policy["sessions"].items() if "rotation" in limits] == ["web"]
+    assert [kind for kind, limits in policy["sessions"].items() if "refresh_lifetime" in limits] == ["mobile"]
     assert set(policy["sessions"]) == set(PolicySettings.model_fields)
     assert set(policy["retention"]) == set(RetentionSettings.model_fields)
     assert policy["lockout"][0] == {"failures": 5, "locked": "5m"}

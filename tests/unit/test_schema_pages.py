@@ -21,8 +21,6 @@ from tests.documents import DOCS, ROOT
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAGES = pages.build_pages()
 TABLES = {table.name: table for table in describe_tables()}
-NOT_WRITTEN_YET = {"MissingSince"}
-"""Of sys_usersession: the sync will write it. Take a name out when it does."""
 
 
 def written_by(table: str, *writers: Writer) -> set[str]:
@@ -41,7 +39,7 @@ def test_the_pages_in_this_repository_are_those_of_the_tables() -> None:
 def test_every_column_has_a_writer(name: str) -> None:
     nobody = {column.name for column in TABLES[name].columns if not column.written_by}
 
-    assert nobody == (NOT_WRITTEN_YET if name == "sys_usersession" else set())
+    assert nobody == set()
 
 
 def test_every_writer_is_explained_and_writes_something() -> None:

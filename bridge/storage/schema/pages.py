@@ -91,7 +91,7 @@ def _index(tables: Sequence[TableDescription]) -> list[str]:
         "",
         "## Private tables",
         "",
-        "For the bridge alone; they may change with any version. Beside them, `alembic_version` names the schema.",
+        "For the bridge alone; they may change with any version. `keycloak_bridge_schema` holds the revision.",
         "",
         *_list(private),
         "",
@@ -128,12 +128,12 @@ def _diagrams(tables: Sequence[TableDescription]) -> list[str]:
 def _figures() -> list[str]:
     sessions = session_figures()
     settings = list(dict.fromkeys(name for limits in sessions.values() for name in limits))
-    limits = [[mark(name), *(str(sessions[kind].get(name, "")) for kind in sessions)] for name in settings]
+    limits = [[mark(name), *(str(sessions[kind].get(name, "-")) for kind in sessions)] for name in settings]
     retention = [(mark(f"retention.{name}"), str(value)) for name, value in retention_figures().items()]
     lockout = [(str(step["failures"]), str(step["locked"])) for step in lockout_figures()]
     return [
-        "Limits of sessions when nothing is set; the setting is `policy.TYPE.LIMIT`. Idle limits, caps and rotation",
-        "bind sessions of the bridge only.",
+        "Limits of sessions when nothing is set; the setting is `policy.TYPE.LIMIT`, and a type with `-` has none.",
+        "Idle limits, caps and rotation bind sessions of the bridge only.",
         "",
         *build_table(("limit", *sessions), limits),
         "",

@@ -26,7 +26,7 @@ sys_user_history = sa.Table(
     Column("uuid", char(36), comment="Uuid of the row"),
     Column("issuer", varchar(255), comment="Issuer of the identity"),
     Column("sub", varchar(255), comment="Subject of the identity"),
-    Column("change", varchar(20), nullable=False, comment="created, updated, retired or erased"),
+    Column("change", varchar(20), nullable=False, comment="created, updated or retired"),
     Column("cause", varchar(20), nullable=False, comment="sign_in, sync or command"),
     Column("cause_id", varchar(64), comment="The run of the sync, or the session"),
     Column("before", long_text(), comment="JSON: the changed fields as they were"),

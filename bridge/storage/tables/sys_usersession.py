@@ -142,7 +142,7 @@ describe(
         Writer.CLEAN_UP: "IsActive InvalidatedAt InvalidatedBy InvalidatedReason UpdatedAt",
         Writer.SYNC: "SessionId User Package SessionType IpAddress CreatedAt LastActivity ExpiresAt IsActive "
         "InvalidatedAt InvalidatedBy InvalidatedReason Issuer Realm Sub Sid Offline Origin RememberMe ClientsAccessed "
-        "LastClientAccessed LastClientAccessedAt UpdatedAt",
+        "LastClientAccessed LastClientAccessedAt UpdatedAt MissingSince",
         Writer.APPLICATION: "SessionId User Package SessionType IpAddress UserAgent CreatedAt LastActivity ExpiresAt "
         "IsActive DeviceId DeviceName LoginMethod InvalidatedAt InvalidatedBy InvalidatedReason",
         Writer.DATABASE: "LastActivity",
