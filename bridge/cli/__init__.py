@@ -3,6 +3,7 @@
     keycloak-bridge [--config FILE]  ->  a group (one module each)  ->  opening.run(context, step)  ->  output.show_rows
 
     service, sync        the commands; a module holds one group, and groups do not know each other
+    session_keys         the longest command of the group `session`
     opening              settings, and a database that is fit, for one step of a command
     options              options that mean the same in every command
     output               tables for people, JSON for programs

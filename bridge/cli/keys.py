@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.opening import Opened, run
+from bridge.cli.opening import Opened, name_operator, run
 from bridge.cli.options import DryRunOption, JsonOption
 from bridge.cli.outcome import DONE, INCOMPLETE
 from bridge.cli.output import Column, show_json, show_rows, visible
@@ -87,7 +87,13 @@ def rotate(
             if dry_run:
                 return await plan_rotation(opened.database, sealer, now=opened.now, progress=progress)
             return await rotate_keys(
-                opened.database, sealer, holder=_holder(), now=opened.now, progress=progress, lost=lost or ()
+                opened.database,
+                sealer,
+                holder=_holder(),
+                rotated_by=name_operator(),
+                now=opened.now,
+                progress=progress,
+                lost=lost or (),
             )
 
     report = run(context, step)

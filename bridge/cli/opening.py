@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECTIONS = 2
 """A command does one thing at a time; the second connection is for a reader beside its writer."""
+LONGEST_OPERATOR = 150
+"""As long as the column `InvalidatedBy`."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ def run(context: typer.Context, step: Callable[[Opened], Awaitable[T]]) -> T:
     import asyncio  # noqa: PLC0415 - heavy
 
     return asyncio.run(_run(load(context), step))
+
+
+def name_operator() -> str:
+    """Return who uses the command, as far as the system knows, for rows and the audit trail."""
+    import getpass  # noqa: PLC0415 - only when something is written
+
+    try:
+        return f"command:{getpass.getuser()}"[:LONGEST_OPERATOR]
+    except (KeyError, OSError):  # a container without a list of users
+        return "command"
 
 
 async def _run(settings: "Settings", step: Callable[[Opened], Awaitable[T]]) -> T:

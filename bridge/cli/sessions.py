@@ -4,17 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.opening import Opened, run
+from bridge.cli.opening import Opened, name_operator, run
 from bridge.cli.options import DryRunOption, JsonOption, PackageOption, choose_package
-from bridge.cli.output import Column, show_fields, show_json, show_rows
+from bridge.cli.output import Column, show_fields, show_rows
+from bridge.cli.session_keys import create_key
+from bridge.model import SessionType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import timedelta
+    from collections.abc import Mapping, Sequence
 
-    from bridge.flows.session_keys import KeyWanted, MadeKey
     from bridge.model import UserSession
-    from bridge.storage.user_sessions import CleanedUp
 
 ALL = 100_000
 COLUMNS = (
@@ -32,7 +31,7 @@ COLUMNS = (
 group = typer.Typer(help="Look at sessions, end them, and make keys for programs.", no_args_is_help=True)
 
 UserOption = Annotated[str | None, typer.Option("--user", help="Only sessions of this user name.")]
-TypeOption = Annotated[str | None, typer.Option("--type", help="Only this type: web, api, mobile or console.")]
+TypeOption = Annotated[SessionType | None, typer.Option("--type", help="Only sessions of this type.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stays in the row and in the audit trail.")]
 
 
@@ -58,14 +57,16 @@ def list_sessions(
                 user,
                 package=choose_package(opened.settings, package),
                 now=opened.now(),
-                session_type=_check_type(session_type),
+                session_type=session_type,
                 ended=ended,
-                limit=limit,
+                limit=limit + 1,
             )
 
     columns = (*COLUMNS, Column("is_active")) if ended else COLUMNS
-    rows = _describe(run(context, step))
-    show_rows(rows, columns, as_json=as_json, empty="There is no such session.")
+    found = run(context, step)
+    show_rows(_describe(found[:limit]), columns, as_json=as_json, empty="There is no such session.")
+    if len(found) > limit:
+        typer.echo(f"There are more than {limit}; see --limit, --user and --type.", err=True)
 
 
 @group.command("show")
@@ -76,15 +77,15 @@ def show_session(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything that is known of one session."""
+    """Show the whole row of one session, without the digests of what opens it."""
 
-    async def step(opened: Opened) -> "UserSession":
-        from bridge.flows.session_administration import get_session  # noqa: PLC0415 - heavy
+    async def step(opened: Opened) -> "Mapping[str, object]":
+        from bridge.flows import session_administration  # noqa: PLC0415 - heavy
 
         name = choose_package(opened.settings, package)
-        return await get_session(opened.database, session_id, package=name, now=opened.now())
+        return await session_administration.show_session(opened.database, session_id, package=name)
 
-    show_fields(_describe([run(context, step)])[0], as_json=as_json)
+    show_fields(run(context, step), as_json=as_json)
 
 
 @group.command("end")
@@ -102,12 +103,16 @@ def end_sessions(
     """End one session, or all of a user; whoever uses it is refused within a second."""
     if (session_id is None) == (user is None):
         raise typer.BadParameter("Name one session, or a user with --user.")
+    if session_id is not None and session_type is not None:
+        raise typer.BadParameter("--type goes with --user, and not with one session.")
 
     async def step(opened: Opened) -> "Sequence[UserSession]":
-        name, kind = choose_package(opened.settings, package), _check_type(session_type)
+        name = choose_package(opened.settings, package)
         if session_id is not None:
             return await _end_one(opened, session_id, package=name, reason=reason, dry_run=dry_run)
-        return await _end_all(opened, str(user), package=name, session_type=kind, reason=reason, dry_run=dry_run)
+        return await _end_all(
+            opened, str(user), package=name, session_type=session_type, reason=reason, dry_run=dry_run
+        )
 
     ended = run(context, step)
     empty = "There was no active session to end."
@@ -124,13 +129,13 @@ async def _end_one(
     if dry_run:
         return [found] if found.is_active else []
     ended = await session_administration.end_one(
-        opened.database, session_id, package=package, ended_by=_operator(), reason=reason, now=now
+        opened.database, session_id, package=package, ended_by=name_operator(), reason=reason, now=now
     )
     return [ended] if ended is not None else []
 
 
 async def _end_all(
-    opened: Opened, user: str, *, package: str, session_type: str | None, reason: str, dry_run: bool
+    opened: Opened, user: str, *, package: str, session_type: SessionType | None, reason: str, dry_run: bool
 ) -> "Sequence[UserSession]":
     from bridge.flows import session_administration  # noqa: PLC0415 - heavy
     from bridge.storage import user_sessions  # noqa: PLC0415 - heavy
@@ -142,7 +147,7 @@ async def _end_all(
             user,
             package=package,
             session_type=session_type,
-            ended_by=_operator(),
+            ended_by=name_operator(),
             reason=reason,
             now=now,
         )
@@ -178,98 +183,32 @@ def count_sessions(
     show_rows(run(context, step), columns, as_json=as_json)
 
 
-@group.command("create")
-def create_key(
-    context: typer.Context,
-    user: Annotated[str, typer.Argument(help="Whom the key stands for: a user name that Keycloak knows.")],
-    session_type: Annotated[str, typer.Option("--type", help="api, for a program; console, for a terminal.")],
-    package: PackageOption = None,
-    *,
-    name: Annotated[str | None, typer.Option(help="What the key is for, as lists show it.")] = None,
-    lifetime: Annotated[str | None, typer.Option(help="Shorter than the policy's, such as 12h or 7d.")] = None,
-    trusted: Annotated[bool, typer.Option("--trusted", help="The device is known and trusted.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a key for a program, and print it once: it is shown as `Authorization: Bearer KEY`."""
-
-    async def step(opened: Opened) -> "MadeKey":
-        from bridge.flows.session_keys import KeyWanted  # noqa: PLC0415 - heavy
-        from bridge.model import SessionType  # noqa: PLC0415 - only this command
-
-        wanted = KeyWanted(
-            username=user,
-            package=choose_package(opened.settings, package),
-            session_type=SessionType(str(_check_type(session_type))),
-            device_name=name,
-            lifetime=_read_duration(lifetime),
-            is_trusted=trusted,
-        )
-        return await _create(opened, wanted)
-
-    made = run(context, step)
-    if as_json:
-        fields = {"session_id": made.session_id, "expires_at": made.expires_at, "ended": made.ended, "key": made.key}
-        show_json(fields)
-        return
-    typer.echo(made.key)
-    ended = f" {made.ended} older ones were ended." if made.ended else ""
-    typer.echo(f"The key of session {made.session_id}, until {made.expires_at:%Y-%m-%d %H:%M} UTC.{ended}", err=True)
-    typer.echo("It is not stored anywhere and cannot be shown again.", err=True)
-
-
-async def _create(opened: Opened, wanted: "KeyWanted") -> "MadeKey":
-    from bridge.flows.policies import build_policies  # noqa: PLC0415 - heavy
-    from bridge.flows.session_keys import create_key  # noqa: PLC0415 - heavy
-
-    policy = build_policies(opened.settings.policy)[wanted.session_type]
-    return await create_key(opened.database, wanted, policy=policy, created_by=_operator(), now=opened.now())
-
-
-def _read_duration(text: str | None) -> "timedelta | None":
-    from bridge.config.values import parse_duration  # noqa: PLC0415 - heavy
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text}: {error}.") from None
+group.command("create")(create_key)
 
 
 @group.command("cleanup")
 def clean_up(context: typer.Context, *, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
     """End what time has ended, and delete what is long over; the running service does so by itself."""
 
-    async def step(opened: Opened) -> "CleanedUp":
-        from bridge.flows.cleanup import count_overdue, delete_old, end_overdue, find_sure_time  # noqa: PLC0415 - heavy
+    async def step(opened: Opened) -> dict[str, int]:
+        from dataclasses import asdict  # noqa: PLC0415 - only when a command runs
 
-        retention, now = opened.settings.retention, await find_sure_time(opened.database, now=opened.now())
+        from bridge.flows import cleanup  # noqa: PLC0415 - heavy
+
+        database, retention = opened.database, opened.settings.retention
+        now = await cleanup.find_sure_time(database, now=opened.now())
         if dry_run:
-            return await count_overdue(opened.database, retention, now=now)
-        await delete_old(opened.database, retention, now=now)
-        return await end_overdue(opened.database, retention, now=now)
+            private_rows = await cleanup.count_old(database, retention, now=now)
+            done = await cleanup.count_overdue(database, retention, now=now)
+        else:
+            private_rows = await cleanup.delete_old(database, retention, now=now)
+            done = await cleanup.end_overdue(database, retention, now=now)
+        return {**asdict(done), "private_rows": private_rows}
 
-    done = run(context, step)
-    show_fields({"expired": done.expired, "idle": done.idle, "deleted": done.deleted}, as_json=as_json)
-
-
-def _check_type(session_type: str | None) -> str | None:
-    from bridge.model import SessionType  # noqa: PLC0415 - only when a command runs
-
-    if session_type is not None and session_type not in set(SessionType):
-        raise typer.BadParameter(f"{session_type} is no session type; there are {', '.join(SessionType)}.")
-    return session_type
+    show_fields(run(context, step), as_json=as_json)
 
 
 def _describe(sessions: "Sequence[UserSession]") -> list[dict[str, object]]:
     from dataclasses import asdict  # noqa: PLC0415 - only when a command runs
 
     return [asdict(one) for one in sessions]
-
-
-def _operator() -> str:
-    """Return who runs the command, for the audit trail."""
-    import getpass  # noqa: PLC0415 - only when something is written
-
-    try:
-        return f"command:{getpass.getuser()}"[:150]
-    except (KeyError, OSError):
-        return "command"

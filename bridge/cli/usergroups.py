@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.storage.usergroups import Seeded, Usergroup
 
+AllOption = Annotated[bool, typer.Option("--all", help="All packages that are configured.")]
+
 group = typer.Typer(help="The groups that codes in sys_user.Usergroups mean.", no_args_is_help=True)
 
 
@@ -29,18 +31,23 @@ class Report:
 
 
 @group.command("list")
-def list_groups(context: typer.Context, package: PackageOption = None, *, as_json: JsonOption = False) -> None:
-    """List the groups of a package by code."""
+def list_groups(
+    context: typer.Context, package: PackageOption = None, *, every: AllOption = False, as_json: JsonOption = False
+) -> None:
+    """List the groups of a package by code, those that are not active too."""
+    _check_exclusive(package, every=every)
 
-    async def step(opened: Opened) -> "list[Usergroup]":
+    async def step(opened: Opened) -> "dict[str, list[Usergroup]]":
         from bridge.storage import usergroups  # noqa: PLC0415 - heavy
 
-        chosen = choose_package(opened.settings, package)
+        chosen = _choose_packages(opened.settings, package, every=every)
         async with opened.database.reading() as db:
-            return await usergroups.list_groups(db, package=chosen)
+            return {name: await usergroups.list_groups(db, package=name) for name in chosen}
 
-    rows = [asdict(one) for one in run(context, step)]
-    columns = [Column("code"), Column("name"), Column("active"), Column("keycloak_path"), Column("description")]
+    rows = [{"package": name, **asdict(one)} for name, groups in run(context, step).items() for one in groups]
+    columns = [Column(name) for name in ("code", "name", "active", "keycloak_path", "description")]
+    if every:
+        columns.insert(0, Column("package"))
     show_rows(rows, columns, as_json=as_json, empty="There are no groups; see usergroups seed.")
 
 
@@ -50,7 +57,7 @@ def seed(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A TOML file of groups.")] = None,
     package: PackageOption = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All packages.")] = False,
+    every: AllOption = False,
     from_keycloak: Annotated[
         bool, typer.Option("--from-keycloak", help="Keycloak's groups instead of a file.")
     ] = False,
@@ -60,10 +67,9 @@ def seed(
     """Write groups that are missing and change those that differ; what is not named stays as it is."""
     if (file is None) is not from_keycloak:
         raise typer.BadParameter("Name a FILE, or say --from-keycloak.")
-    if every and package is not None:
-        raise typer.BadParameter("--all and --package exclude each other.")
+    _check_exclusive(package, every=every)
     settings = load(context)
-    packages = sorted(settings.packages) if every else [choose_package(settings, package)]
+    packages = _choose_packages(settings, package, every=every)
     if file is None:
         found, status = _seed_from_keycloak(context, _mirrored(settings, packages, every=every), dry_run=dry_run)
     else:
@@ -74,6 +80,15 @@ def seed(
     else:
         _show_seeded(found, dry_run=dry_run)
     raise typer.Exit(status)
+
+
+def _check_exclusive(package: str | None, *, every: bool) -> None:
+    if every and package is not None:
+        raise typer.BadParameter("--all and --package exclude each other.")
+
+
+def _choose_packages(settings: "Settings", package: str | None, *, every: bool) -> list[str]:
+    return sorted(settings.packages) if every else [choose_package(settings, package)]
 
 
 def _seed_from_file(context: typer.Context, file: Path, packages: list[str], *, dry_run: bool) -> list[Report]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bridge.cli.opening import Opened, run
+from bridge.cli.opening import Opened, name_operator, run
 from bridge.cli.options import DryRunOption, JsonOption, PackageOption, choose_package
 from bridge.cli.outcome import FAILED
 from bridge.cli.output import Column, show_fields, show_json, show_rows, visible
@@ -92,7 +92,9 @@ def create_user(
     last_name: Annotated[str | None, typer.Option(help="The family name.")] = None,
     display_name: Annotated[str | None, typer.Option(help="The full name; else given and family name.")] = None,
     store: Annotated[str | None, typer.Option(help="The store identifier.")] = None,
-    usergroup: Annotated[list[str] | None, typer.Option("--group", help="A group code; may be repeated.")] = None,
+    usergroup: Annotated[
+        list[str] | None, typer.Option("--group", help="The code of a group that there is; may be repeated.")
+    ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read a password for old applications; it is kept sealed.")
     ] = False,
@@ -120,7 +122,13 @@ def create_user(
         if new.legacy_password is not None and not dry_run:
             await check_keys(opened.database, sealer, now=opened.now())
         row = await people.create_user(
-            opened.database, new, package=chosen, sealer=sealer, now=opened.now(), dry_run=dry_run
+            opened.database,
+            new,
+            package=chosen,
+            sealer=sealer,
+            created_by=name_operator(),
+            now=opened.now(),
+            dry_run=dry_run,
         )
         return {"created": not dry_run, **row}
 
@@ -189,7 +197,7 @@ def erase_user(
     async def erase(opened: Opened, *, look: bool) -> people.Erased:
         chosen = choose_package(opened.settings, package)
         return await people.erase_user(
-            opened.database, username, package=chosen, erased_by=_operator(), now=opened.now(), dry_run=look
+            opened.database, username, package=chosen, erased_by=name_operator(), now=opened.now(), dry_run=look
         )
 
     if not (yes or dry_run):
@@ -255,13 +263,3 @@ def _read_password() -> str:
         return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise typer.BadParameter("It is not UTF-8.", param_hint="--password-stdin") from None
-
-
-def _operator() -> str:
-    """Return who uses the command, as far as the system knows."""
-    from getpass import getuser  # noqa: PLC0415 - only for this command
-
-    try:
-        return f"command line, {getuser()}"
-    except (OSError, KeyError):  # a container without a list of users
-        return "command line"

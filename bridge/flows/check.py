@@ -1,6 +1,6 @@
 """Are configuration, database and Keycloak in order? Everything is looked at, and nothing is changed.
 
-    1 configuration    2 database: reachable, schema, clock, triggers, sealing keys
+    1 configuration, place database    2 database: reachable, schema, clock, triggers, sealing keys
     3 for each package: discovery, client secret, service account, its roles, the bridge's own client
 
 One after the other, so that the findings read like a story; what stands on something that failed is left out.
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bridge.config import PackageSettings, Settings
-from bridge.errors import KeycloakError, StorageError
+from bridge.errors import ConfigurationError, KeycloakError, StorageError
 from bridge.flows.sealing_keys import build_sealer, report_keys
 from bridge.keycloak.admin import Admin, open_admin
 from bridge.keycloak.client_settings import Registration, check_client_settings, report_missing_client
@@ -21,6 +21,7 @@ from bridge.keycloak.findings import Finding, find_realm, report_failure
 from bridge.keycloak.http import open_http
 from bridge.keycloak.permissions import check_permissions, check_scope, check_surplus
 from bridge.keycloak.provider import Provider
+from bridge.places import open_places
 from bridge.storage.database import Db, check_clock, open_database
 from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
 from bridge.storage.migrate import check_schema
@@ -34,7 +35,7 @@ async def run_check(settings: Settings) -> list[Finding]:
     Raises:
         ConfigurationError: database.url names no database that is supported.
     """
-    found = [_report_configuration(settings), *await _check_database(settings)]
+    found = [_report_configuration(settings), *_check_places(settings), *await _check_database(settings)]
     for name, package in settings.packages.items():
         found += await _check_package(settings, name, package=package)
     return found
@@ -45,9 +46,20 @@ def _report_configuration(settings: Settings) -> Finding:
     return Finding("configuration", ok=True, message=f"public_url is {settings.public_url}; packages: {names}.")
 
 
+def _check_places(settings: Settings) -> list[Finding]:
+    if settings.geoip is None:
+        return []
+    try:
+        with open_places(settings.geoip.database):
+            return [Finding("geoip.database", ok=True, message=f"{settings.geoip.database} can be read.")]
+    except ConfigurationError as error:
+        return [Finding("geoip.database", ok=False, message=error.message, mend=error.hint)]
+
+
 async def _check_database(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
-    async with open_database(settings.database.url.get_secret_value(), pool_size=1) as database:
+    url = settings.database.url.get_secret_value()
+    async with open_database(url, pool_size=1, longest=settings.database.timeout) as database:
         try:
             async with database.reading() as db:
                 found.append(Finding("database", ok=True, message=f"It answers ({db.dialect.name})."))

@@ -1,12 +1,13 @@
 """End what time has ended, and delete what nobody can come back to, some rows at a time.
 
     end_overdue     every half minute: sessions past their absolute or idle end become inactive; long ended ones go
-    delete_old      every ten minutes: forgotten logins, dead credentials, counters, revocations, history, audit
+    delete_old      every ten minutes: forgotten logins, dead credentials, codes, counters, revocations, history, audit
 
 Every batch is a transaction of its own, so that nobody waits long for a lock. Any number of replicas may do so at once.
 What they do binds them all: each goes by the database's clock when its own is ahead of it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -24,9 +25,14 @@ from bridge.storage import (
 )
 from bridge.storage.database import Database, Db
 from bridge.storage.database_clock import read_clock
+from bridge.storage.retention import count_kept_until, delete_kept_until
 from bridge.storage.user_sessions import CleanedUp
 
 BATCH = 500
+SESSIONS_AT_ONCE = 100
+"""Each row stands in some seventeen indexes, and whoever waits for its lock is to wait for a moment only."""
+PAUSE_SECONDS = 0.02
+"""Between two transactions: writers of other processes only look now and then whether SQLite is free."""
 Deletion = Callable[[Db], Awaitable[int]]
 
 
@@ -41,7 +47,7 @@ async def find_sure_time(database: Database, *, now: datetime) -> datetime:
 
 
 async def end_overdue(
-    database: Database, retention: RetentionSettings, *, now: datetime, limit: int = BATCH
+    database: Database, retention: RetentionSettings, *, now: datetime, limit: int = SESSIONS_AT_ONCE
 ) -> CleanedUp:
     """End and delete sessions until none is left to, and return how many there were."""
     expired = idle = deleted = 0
@@ -58,6 +64,7 @@ async def end_overdue(
         expired, idle, deleted = expired + done.expired, idle + done.idle, deleted + done.deleted
         if done.expired + done.idle + done.deleted < limit:
             return CleanedUp(expired, idle, deleted)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def count_overdue(database: Database, retention: RetentionSettings, *, now: datetime) -> CleanedUp:
@@ -84,12 +91,29 @@ async def delete_old(database: Database, retention: RetentionSettings, *, now: d
         lambda db: session_credentials.delete_of_ended(db, limit=limit),
         lambda db: session_revocations.delete_old(db, now=now, limit=limit),
         lambda db: lockouts.delete_old(db, now=now, limit=limit),
+        lambda db: delete_kept_until(db, now=now, limit=limit),
         lambda db: user_history.delete_old(db, before=now - retention.user_history, limit=limit),
         lambda db: security_events.delete_old(db, before=now - retention.security_events, limit=limit),
     ]
     deleted = sum([await _until_done(database, step, limit=limit) for step in steps])
     await database.write(statistics.refresh)
     return deleted
+
+
+async def count_old(database: Database, retention: RetentionSettings, *, now: datetime) -> int:
+    """Return how many rows of the private tables `delete_old` would delete now."""
+    async with database.reading(patient=True) as db:
+        counts = [
+            await oauth_states.count_old(db, now=now),
+            await session_credentials.count_old(db, now=now),
+            await keycloak_grants.count_of_ended(db),
+            await session_revocations.count_old(db, now=now),
+            await lockouts.count_old(db, now=now),
+            await count_kept_until(db, now=now),
+            await user_history.count_old(db, before=now - retention.user_history),
+            await security_events.count_old(db, before=now - retention.security_events),
+        ]
+    return sum(counts)
 
 
 async def _until_done(database: Database, step: Deletion, *, limit: int) -> int:

@@ -4,7 +4,7 @@
     3 every column, in the order of its primary key: read values under other keys, open, seal, write back
       (one transaction a batch; it holds the lease, and a value that has changed since it was read stays as it is)
     4 look through the column again until nothing was left to change: rows move while they are read
-    5 forget keys that nothing needs any more
+    5 forget keys that nothing needs any more, and say in the audit trail what was done
 
 Nothing has to be remembered between two runs: a run that was killed is simply begun again.
 """
@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from bridge.errors import ConfigurationError, StorageError
 from bridge.flows.sealing_keys import count_all, note_keys
 from bridge.sealing import LEGACY_PREFIX, SealBroken, Sealer, is_ours, legacy_row
-from bridge.storage import leases, sealed_values, sealing_keys
+from bridge.storage import leases, sealed_values, sealing_keys, security_events
 from bridge.storage.database import Database, Db
 from bridge.storage.leases import Lease
 from bridge.storage.sealed_values import SEALED_COLUMNS, SealedColumn, SealedValue, ValueCounts
+from bridge.storage.security_events import SecurityEvent
 from bridge.telemetry import get_logger
 
 LEASE = "keys-rotate"
@@ -76,9 +77,18 @@ class _Job:
 
 
 async def rotate_keys(
-    database: Database, sealer: Sealer, *, holder: str, now: Clock, progress: Progress, lost: Collection[str] = ()
+    database: Database,
+    sealer: Sealer,
+    *,
+    holder: str,
+    rotated_by: str,
+    now: Clock,
+    progress: Progress,
+    lost: Collection[str] = (),
 ) -> RotationReport:
     """Seal everything under the first key; `lost` are keys to forget although values need them.
+
+    `holder` names this process, and `rotated_by` who began it.
 
     Raises:
         ConfigurationError: a lost key is among the configured ones.
@@ -96,7 +106,8 @@ async def rotate_keys(
         job = _Job(database, sealer, held, now, progress)
         before = await count_all(database)
         columns = [await _change_column(job, column, before[column.name]) for column in SEALED_COLUMNS]
-        report = RotationReport(sealer.sealing_key_id, tuple(columns), await _forget(job, held, set(lost)))
+        report = RotationReport(sealer.sealing_key_id, tuple(columns))
+        report = replace(report, forgotten=await _forget(job, held, report, lost=set(lost), rotated_by=rotated_by))
         log.info("keys_rotated", key_id=report.key_id, forgotten=report.forgotten, unopenable=report.unopenable)
         return report
     finally:
@@ -190,8 +201,10 @@ async def _write(job: _Job, column: SealedColumn, changes: Mapping[SealedValue, 
     return await job.database.write(step)
 
 
-async def _forget(job: _Job, held: Lease, lost: set[str]) -> tuple[str, ...]:
-    """Take keys off the list that no value names any more, and those that are lost."""
+async def _forget(
+    job: _Job, held: Lease, report: RotationReport, *, lost: set[str], rotated_by: str
+) -> tuple[str, ...]:
+    """Take keys off the list that no value names any more, and those that are lost; note the run as done."""
     needed = {key_id for counts in (await count_all(job.database)).values() for key_id in counts.by_key}
 
     async def step(db: Db) -> tuple[str, ...]:
@@ -199,6 +212,16 @@ async def _forget(job: _Job, held: Lease, lost: set[str]) -> tuple[str, ...]:
         known = {key.key_id for key in await sealing_keys.list_in_use(db)}
         gone = sorted(known & (lost | (known - needed)) - {job.sealer.sealing_key_id})
         await sealing_keys.forget(db, gone)
+        evidence = {
+            "key_id": report.key_id,
+            "resealed": sum(one.resealed for one in report.columns),
+            "unopenable": report.unopenable,
+            "forgotten": gone,
+            "lost": sorted(lost.intersection(gone)),
+            "rotated_by": rotated_by,
+        }
+        # The keys are those of all packages.
+        await security_events.append(db, SecurityEvent("keys_rotated", None, evidence=evidence), now=job.now())
         return tuple(gone)
 
     return await job.database.write(step)

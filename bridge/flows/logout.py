@@ -82,15 +82,10 @@ async def _with_same_sid(db: Db, session: UserSession, *, now: datetime) -> list
     """Return the sessions of the bridge, of a session's type, that share its `sid` at Keycloak; itself among them."""
     if session.issuer is None or session.sid is None:
         return [session]
-    found = await user_sessions.get_user_sessions(
-        db,
-        None,
-        package=session.package,
-        now=now,
-        session_type=session.session_type,
-        sid=(session.issuer, session.sid),
-    )
-    return [one for one in found if one.origin == Origin.BRIDGE]
+    sid = (session.issuer, session.sid)
+    found = await user_sessions.get_user_sessions(db, None, package=session.package, now=now, sid=sid)
+    # Compared here: an application may have written a type that there is not, and nobody could ask for it.
+    return [one for one in found if one.origin == Origin.BRIDGE and one.session_type == session.session_type]
 
 
 def _open_hint(rp: RelyingParty, session_id: str, sealed: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """People as an operator deals with them: list, show, enter by hand, prefer, erase.
 
-    create_user    1 check every value      2 seal the password      3 row and history, in one transaction
+    create_user    1 check every value      2 seal the password      3 row, history and audit entry, in one transaction
     erase_user     1 lock the row           2 delete all that is kept of the person      3 note that it was done
 
 The command line and the administrators' pages stand on this; whoever calls says who it is for the audit trail.
@@ -12,10 +12,19 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from bridge.errors import PreferenceRefused, UserExists, UserRefused, UserUnknown
+from bridge.errors import PreferenceRefused, UserExists, UsergroupRefused, UserRefused, UserUnknown
 from bridge.model import Origin, User
 from bridge.sealing import Sealer, seal_legacy
-from bridge.storage import preferences, security_events, user_erasure, user_history, user_records, user_sessions, users
+from bridge.storage import (
+    preferences,
+    security_events,
+    user_erasure,
+    user_history,
+    user_records,
+    user_sessions,
+    usergroups,
+    users,
+)
 from bridge.storage.database import Database, Db
 from bridge.storage.people_input import check_code, check_password, check_preference, check_user, is_storable, show
 from bridge.storage.security_events import SecurityEvent
@@ -85,13 +94,21 @@ async def show_user(database: Database, username: str, *, package: str, now: dat
 
 
 async def create_user(
-    database: Database, new: NewUser, *, package: str, sealer: Sealer, now: datetime, dry_run: bool = False
+    database: Database,
+    new: NewUser,
+    *,
+    package: str,
+    sealer: Sealer,
+    created_by: str,
+    now: datetime,
+    dry_run: bool = False,
 ) -> Mapping[str, Any]:
     """Enter a person who is not at Keycloak, and return the row without the password.
 
     Raises:
         UserExists: the package has somebody of this name.
-        UserRefused, UsergroupRefused, TooLongToSeal: a value cannot be stored; nothing was written.
+        UsergroupRefused: a code means no group of the package, or cannot be stored.
+        UserRefused, TooLongToSeal: a value cannot be stored; nothing was written.
     """
     columns = _columns(new, package=package, now=now)
     secret = {}
@@ -100,20 +117,19 @@ async def create_user(
         place = {"column": PASSWORD, "package": package, "uuid": str(columns["Uuid"])}
         secret = {PASSWORD: seal_legacy(sealer, new.legacy_password, **place)}
 
-    async def refuse_taken(db: Db) -> None:
-        if await users.find_by_name(db, new.username, package=package) is not None:
-            raise UserExists(f"There is a person {show(new.username)} in the package {package} already.")
-
     async def step(db: Db) -> None:
-        await refuse_taken(db)
+        await _check_place(db, new, package=package)
         await user_records.add_record(db, {**columns, **secret})
         await preferences.follow_names(db, {}, package=package, taken=[new.username])
         created = describe_change(Change.CREATED, None, columns)
         await user_history.append(db, [created], cause=Cause.command(), now=now)
+        evidence = {"created_by": created_by, "uuid": columns["Uuid"]}
+        entry = SecurityEvent("user_created", package, username=new.username, evidence=evidence)
+        await security_events.append(db, entry, now=now)
 
     if dry_run:
         async with database.reading() as db:
-            await refuse_taken(db)
+            await _check_place(db, new, package=package)
     else:
         await database.write(step)
     return columns
@@ -189,6 +205,19 @@ async def erase_user(
     async with database.reading() as db:
         record = await _get_record(db, username, package=package)
         return Erased(await user_erasure.count_traces(db, record), mirrored=record["Sub"] is not None)
+
+
+async def _check_place(db: Db, new: NewUser, *, package: str) -> None:
+    """Refuse a name that is taken, and groups that the package does not have."""
+    if await users.find_by_name(db, new.username, package=package) is not None:
+        raise UserExists(f"There is a person {show(new.username)} in the package {package} already.")
+    unknown = await usergroups.find_unknown(db, new.usergroups, package=package)
+    if unknown:
+        codes = ", ".join(map(show, unknown))
+        raise UsergroupRefused(
+            f"The package {package} has no group of this code: {codes}.",
+            hint="Make it with keycloak-bridge usergroups seed; keycloak-bridge usergroups list shows those there are.",
+        )
 
 
 async def _get_record(db: Db, username: str, *, package: str, lock: bool = False) -> dict[str, Any]:

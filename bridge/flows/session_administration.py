@@ -1,12 +1,13 @@
 """Sessions as an administrator sees and ends them: the same eight operations that the web service uses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bridge.errors import SessionUnknown
 from bridge.flows.ending import end_session, note_ended
 from bridge.model import UserSession
-from bridge.storage import user_sessions
+from bridge.storage import session_records, user_sessions
 from bridge.storage.database import Database, Db
 
 BY_ADMINISTRATOR = "admin"
@@ -26,6 +27,19 @@ async def get_session(database: Database, session_id: str, *, package: str, now:
     if not found:
         raise SessionUnknown(evidence={"session_id": session_id, "package": package})
     return found[0]
+
+
+async def show_session(database: Database, session_id: str, *, package: str) -> Mapping[str, Any]:
+    """Return the whole row of one session, living or ended, without the digests of what opens it.
+
+    Raises:
+        SessionUnknown: there is none of this handle in the package.
+    """
+    async with database.reading() as db:
+        found = await session_records.find_record(db, session_id, package=package)
+    if found is None:
+        raise SessionUnknown(evidence={"session_id": session_id, "package": package})
+    return found
 
 
 async def end_one(

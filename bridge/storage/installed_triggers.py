@@ -34,7 +34,7 @@ _MARKS = {
 
 
 def ensure_triggers(connection: Connection) -> DatabaseUnfit | None:
-    """Make the triggers that are missing or differ; the caller commits.
+    """Make the triggers that are missing or differ, and commit each: it locks one table, and never two at once.
 
     Returns:
         What to set when MariaDB does not let this user make triggers, else None.
@@ -43,6 +43,7 @@ def ensure_triggers(connection: Connection) -> DatabaseUnfit | None:
         try:
             for statement in definition.statements:
                 connection.exec_driver_sql(statement)
+            connection.commit()
         except DBAPIError as error:
             if not is_refused(error):
                 raise

@@ -5,8 +5,9 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select
 
 from bridge.storage.database import Db
+from bridge.storage.retention import count_rows
 from bridge.storage.session_rows import in_parts
-from bridge.storage.session_statements import select_of_ended
+from bridge.storage.session_statements import is_of_ended
 from bridge.storage.tables import keycloak_grant
 
 TABLE = "keycloak_grant"
@@ -47,9 +48,15 @@ async def delete_of_session(db: Db, session_id: str) -> None:
 
 
 async def delete_of_ended(db: Db, *, limit: int) -> int:
-    """Delete tokens of sessions that an application has ended by itself; return how many sessions had any."""
-    found = await db.execute(select_of_ended(keycloak_grant.c.session_id).limit(limit))
+    """Delete tokens of at most `limit` sessions that an application has ended by itself, and return how many."""
+    c = keycloak_grant.c
+    found = await db.execute(select(c.session_id).where(is_of_ended(c.session_id)).limit(limit))
     session_ids = [str(one) for one in found.scalars()]
     for part in in_parts(session_ids):
-        await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id.in_(part)))
+        await db.execute(delete(keycloak_grant).where(c.session_id.in_(part)))
     return len(session_ids)
+
+
+async def count_of_ended(db: Db) -> int:
+    """Return how many tokens `delete_of_ended` would delete in the end."""
+    return await count_rows(db, keycloak_grant, is_of_ended(keycloak_grant.c.session_id))

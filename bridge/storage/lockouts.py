@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from bridge.storage.database import Db
+from bridge.storage.retention import count_rows
 from bridge.storage.tables import login_lockout
 
 STEPS = {5: timedelta(minutes=5), 10: timedelta(minutes=30), 20: timedelta(hours=24)}
@@ -76,16 +77,23 @@ async def forget(db: Db, *, client: str, address: str) -> None:
 
 
 async def delete_old(db: Db, *, now: datetime, limit: int) -> int:
-    """Delete forgotten counters, at most `limit`; return how many are gone.
-
-    One from a day ahead was written by a clock that was wrong.
-    """
-    old = or_(c.last_failed_at <= now - FORGOTTEN_AFTER, c.last_failed_at >= now + FORGOTTEN_AFTER)
+    """Delete forgotten counters, at most `limit`; return how many are gone."""
+    old = _is_old(now)
     oldest = select(c.client, c.address).where(old).order_by(c.last_failed_at).limit(limit)
     found = (await db.execute(oldest)).all()
     for client, address in found:
         await db.execute(delete(login_lockout).where(and_(c.client == client, c.address == address), old))
     return len(found)
+
+
+async def count_old(db: Db, *, now: datetime) -> int:
+    """Return how many counters `delete_old` would delete in the end."""
+    return await count_rows(db, login_lockout, _is_old(now))
+
+
+def _is_old(now: datetime) -> ColumnElement[bool]:
+    # One from a day ahead was written by a clock that was wrong.
+    return or_(c.last_failed_at <= now - FORGOTTEN_AFTER, c.last_failed_at >= now + FORGOTTEN_AFTER)
 
 
 def _values(counter: Lockout) -> dict[str, Any]:

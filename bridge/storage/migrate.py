@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ MIGRATED = "migrated"
 """The attribute of Alembic's configuration in which `migrations/env.py` leaves what was done."""
 VERSION_TABLE = "keycloak_bridge_schema"
 """Not Alembic's own name: applications that share the database may use Alembic too."""
-LOCKED: set[object] = {"55P03", 1205}
-"""A lock was not had in time: SQLSTATE of PostgreSQL, number of MariaDB."""
+LONGEST_WAIT = timedelta(seconds=60)
+"""For another process that migrates."""
+LOCKED: set[object] = {"55P03", "40P01", 1205, 1213}
+"""A lock was not had in time, or not without a deadlock: SQLSTATE of PostgreSQL, number of MariaDB."""
+LOCKED_SQLITE = "database is locked"
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,17 @@ class Migrated:
     """Made by a newer version of the bridge, and left as it is."""
 
 
-def upgrade(url: str, *, revision: str = "head") -> Migrated:
+def upgrade(url: str, *, revision: str = "head", longest_wait: timedelta = LONGEST_WAIT) -> Migrated:
     """Run all migrations a database lacks, and make the triggers. Must not be called from a running event loop.
 
     Raises:
         DatabaseUnavailable: the database cannot be reached or refuses, or somebody holds a lock on a table.
         DatabaseUnfit: it holds tables of these names that were made by others.
+        StorageError: another process is migrating it for longer than `longest_wait`, or there is no such revision.
     """
     from alembic import command  # noqa: PLC0415 - heavy, and only this function needs it
 
-    config = _config(url)
+    config = _config(url, longest_wait=longest_wait)
     _translated(lambda: command.upgrade(config, revision))
     done: Migrated = config.attributes[MIGRATED]
     return done
@@ -52,11 +57,20 @@ def downgrade(url: str, *, revision: str) -> None:
 
     Raises:
         DatabaseUnavailable: as `upgrade` does.
-        DatabaseUnfit: the triggers must go, and MariaDB does not let this user drop them.
+        DatabaseUnfit: a newer version made the schema; or the triggers must go, and MariaDB does not let this user
+            drop them.
+        StorageError: as `upgrade` does.
     """
     from alembic import command  # noqa: PLC0415 - as above
 
-    _translated(lambda: command.downgrade(_config(url), revision))
+    config = _config(url, longest_wait=LONGEST_WAIT)
+    _translated(lambda: command.downgrade(config, revision))
+    done: Migrated = config.attributes[MIGRATED]
+    if done.is_newer:
+        raise DatabaseUnfit(
+            f"The database is at schema {done.revision}, which a newer version made; it was left as it is.",
+            hint="Only that version can take its migrations back.",
+        )
 
 
 def newest_revision() -> str:
@@ -98,12 +112,18 @@ async def check_schema(db: Db) -> None:
         )
 
 
-def _config(url: str) -> Any:
+def was_locked(error: DBAPIError) -> bool:
+    """Whether somebody else held a lock for too long."""
+    original: Any = error.orig
+    return bool({getattr(original, "sqlstate", None), *original.args[:1]} & LOCKED) or LOCKED_SQLITE in str(original)
+
+
+def _config(url: str, *, longest_wait: timedelta) -> Any:
     from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
     config.set_main_option("script_location", str(_script_directory()).replace("%", "%%"))
-    config.attributes["url"] = url
+    config.attributes |= {"url": url, "longest_wait": longest_wait}
     return config
 
 
@@ -114,8 +134,14 @@ def _script_directory() -> Path:
 
 
 def _translated(run: Callable[[], None]) -> None:
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - as above
+
     try:
         run()
+    except CommandError as error:
+        raise StorageError(
+            f"The database cannot be migrated: {error}", hint=f"The newest revision is {newest_revision()}."
+        ) from error
     except DBAPIError as error:
         raise _explain(error) from error
     except OSError as error:
@@ -123,19 +149,18 @@ def _translated(run: Callable[[], None]) -> None:
 
 
 def _explain(error: DBAPIError) -> StorageError:
-    original: Any = error.orig
     if is_refused(error):
         return DatabaseUnfit(
             "MariaDB writes a binary log and does not let this user drop triggers (error 1419).",
             hint=f"As an administrator of MariaDB: {TRUST}; or run this as a user with SUPER.",
         )
-    if {getattr(original, "sqlstate", None), *original.args[:1]} & LOCKED:
+    if was_locked(error):
         return DatabaseUnavailable(
             "The database cannot be migrated now: another transaction holds a lock on a table that must be changed. "
             "Nothing is lost, and what was done stays done.",
             hint="End the transaction that holds it, or wait for its end; then again: keycloak-bridge migrate",
         )
-    return _unreachable(original)
+    return _unreachable(error.orig or error)
 
 
 def _unreachable(error: BaseException) -> DatabaseUnavailable:

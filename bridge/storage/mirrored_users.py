@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from bridge.model import Identity
-from bridge.storage import preferences, user_history
+from bridge.storage import preferences, security_events, user_history
 from bridge.storage.database import Db
 from bridge.storage.tables import keycloak_grant, session_credential, sys_user, sys_usersession
 from bridge.storage.user_history import Cause, Change, Described, describe_change
@@ -174,12 +174,16 @@ async def _follow_names(db: Db, changes: Mapping[str, Columns], *, issuer: str, 
 
 
 async def _end_sessions(db: Db, subs: Sequence[str], *, issuer: str, package: str, reason: str, now: datetime) -> None:
-    """End the living sessions of these identities and delete what opens them."""
+    """End the living sessions of these identities, say so in the audit trail, and delete what opens them."""
     for part in _parts(subs):
         of_users = (s.Issuer == issuer, s.Package == package, s.Sub.in_(part))
+        active = (*of_users, s.IsActive == True)  # noqa: E712 - SQL
+        # Held first, so that nobody ends one of them between its entry and its end; in the order that all take.
+        await db.execute(select(s.SessionId).where(*active).order_by(s.SessionId).with_for_update())
+        await security_events.append_ended(db, *active, reason=reason, invalidated_by=SYNC, now=now)
         await db.execute(
             update(sys_usersession)
-            .where(*of_users, s.IsActive == True)  # noqa: E712 - SQL
+            .where(*active)
             .values(
                 IsActive=False,
                 InvalidatedAt=now,

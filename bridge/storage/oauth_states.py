@@ -10,10 +10,11 @@ A claim that is past its deadline without an outcome is a login that failed.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 
 from bridge.model import PendingLogin
 from bridge.storage.database import Db
+from bridge.storage.retention import count_rows
 from bridge.storage.session_rows import in_parts
 from bridge.storage.tables import oauth_state
 
@@ -97,14 +98,24 @@ async def close_with_error(db: Db, state_digest: str, *, claim_id: str | None, e
 async def delete_old(db: Db, *, now: datetime, limit: int) -> int:
     """Delete at most `limit` logins that nobody can come back to; consumed ones are kept for a day first."""
     c = oauth_state.c
-    kept_long_enough = or_(c.consumed_at.is_(None), c.consumed_at < now - KEEP_CONSUMED)
-    # A claimed login may still be on its way: an hour beyond its expiry nobody works on it any more.
-    query = select(c.state_digest).where(c.expires_at < now - timedelta(hours=1), kept_long_enough)
-    found = await db.execute(query.order_by(c.expires_at).limit(limit).with_for_update(skip_locked=True))
+    query = select(c.state_digest).where(_is_old(now)).order_by(c.expires_at).limit(limit)
+    found = await db.execute(query.with_for_update(skip_locked=True))
     digests = [str(one) for one in found.scalars()]
     for part in in_parts(digests):
         await db.execute(delete(oauth_state).where(c.state_digest.in_(part)))
     return len(digests)
+
+
+async def count_old(db: Db, *, now: datetime) -> int:
+    """Return how many logins `delete_old` would delete in the end."""
+    return await count_rows(db, oauth_state, _is_old(now))
+
+
+def _is_old(now: datetime) -> ColumnElement[bool]:
+    c = oauth_state.c
+    kept_long_enough = or_(c.consumed_at.is_(None), c.consumed_at < now - KEEP_CONSUMED)
+    # A claimed login may still be on its way: an hour beyond its expiry nobody works on it any more.
+    return and_(c.expires_at < now - timedelta(hours=1), kept_long_enough)
 
 
 def _to_model(row: Row[Any]) -> PendingLogin:

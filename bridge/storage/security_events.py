@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import ColumnElement, insert, literal, select
 
 from bridge.model import Identity
 from bridge.storage.database import Db
-from bridge.storage.retention import delete_older
-from bridge.storage.tables import security_event
+from bridge.storage.retention import count_older, delete_older
+from bridge.storage.tables import security_event, sys_usersession
+from bridge.storage.tables.columns import UtcDateTime
 from bridge.telemetry import REQUEST_ID
 
 LONGEST_TEXT = 300
@@ -18,10 +20,10 @@ LONGEST_TEXT = 300
 
 @dataclass(frozen=True)
 class SecurityEvent:
-    """One entry; everything but the event's name and package may be unknown."""
+    """One entry; everything but the event's name may be unknown. What concerns all packages has none."""
 
     event: str
-    package: str
+    package: str | None
     identity: Identity | None = None
     username: str | None = None
     session_id: str | None = None
@@ -55,3 +57,24 @@ async def append(db: Db, entry: SecurityEvent, *, now: datetime) -> None:
 async def delete_old(db: Db, *, before: datetime, limit: int) -> int:
     """Delete the oldest entries from before a moment, at most `limit`; return how many are gone."""
     return await delete_older(db, security_event, before=before, limit=limit)
+
+
+async def append_ended(db: Db, *which: ColumnElement[bool], reason: str, invalidated_by: str, now: datetime) -> None:
+    """Write `session_ended` for each session of a condition, in one statement: there may be very many."""
+    s = sys_usersession.c
+    values: dict[str, ColumnElement[Any]] = {
+        "at": literal(now, UtcDateTime()),
+        "event": literal("session_ended"),
+        "package": s.Package,
+        "issuer": s.Issuer,
+        "sub": s.Sub,
+        "username": s.User,
+        "session_id": s.SessionId,
+        "evidence": literal(json.dumps({"reason": reason, "invalidated_by": invalidated_by})),
+    }
+    await db.execute(insert(security_event).from_select(list(values), select(*values.values()).where(*which)))
+
+
+async def count_old(db: Db, *, before: datetime) -> int:
+    """Return how many entries there are from before a moment."""
+    return await count_older(db, security_event, before=before)

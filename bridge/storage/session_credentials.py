@@ -9,13 +9,14 @@ answer that carries the new one may be lost, and other requests may be on their 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, or_, select, update
 
 from bridge.model import Activity
 from bridge.storage import user_sessions
 from bridge.storage.database import Db
+from bridge.storage.retention import count_rows
 from bridge.storage.session_rows import in_parts
-from bridge.storage.session_statements import ACTIVE, COOKIE, NOW, k, s, select_of_ended
+from bridge.storage.session_statements import ACTIVE, COOKIE, NOW, is_of_ended, k, s
 from bridge.storage.tables import session_credential
 from bridge.storage.tables.columns import UtcDateTime
 
@@ -98,8 +99,8 @@ async def delete_of_session(db: Db, session_id: str) -> None:
 
 async def delete_expired(db: Db, *, now: datetime, limit: int) -> int:
     """Delete at most `limit` credentials that are a day past their end, and return how many."""
-    query = select(k.digest).where(k.expires_at < bindparam("before", type_=UtcDateTime())).order_by(k.expires_at)
-    found = await db.execute(query.limit(limit).with_for_update(skip_locked=True), {"before": now - KEEP_EXPIRED})
+    query = select(k.digest).where(_is_expired(now)).order_by(k.expires_at).limit(limit)
+    found = await db.execute(query.with_for_update(skip_locked=True))
     digests = [str(one) for one in found.scalars()]
     for part in in_parts(digests):
         await db.execute(delete(session_credential).where(k.digest.in_(part)))
@@ -107,9 +108,18 @@ async def delete_expired(db: Db, *, now: datetime, limit: int) -> int:
 
 
 async def delete_of_ended(db: Db, *, limit: int) -> int:
-    """Delete credentials of sessions that an application has ended by itself; return how many sessions had any."""
-    found = await db.execute(select_of_ended(k.session_id).limit(limit))
-    session_ids = [str(one) for one in found.scalars()]
-    for part in in_parts(session_ids):
-        await db.execute(delete(session_credential).where(k.session_id.in_(part)))
-    return len(session_ids)
+    """Delete at most `limit` credentials of sessions that an application has ended by itself, and return how many."""
+    found = await db.execute(select(k.digest).where(is_of_ended(k.session_id)).limit(limit))
+    digests = [str(one) for one in found.scalars()]
+    for part in in_parts(digests):
+        await db.execute(delete(session_credential).where(k.digest.in_(part)))
+    return len(digests)
+
+
+async def count_old(db: Db, *, now: datetime) -> int:
+    """Return how many credentials `delete_expired` and `delete_of_ended` would delete in the end."""
+    return await count_rows(db, session_credential, or_(_is_expired(now), is_of_ended(k.session_id)))
+
+
+def _is_expired(now: datetime) -> ColumnElement[bool]:
+    return k.expires_at < now - KEEP_EXPIRED

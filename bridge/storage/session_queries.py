@@ -30,7 +30,7 @@ PARAMETERS: Mapping[str, str] = {
     "user": "user name, as in sys_user",
     "package": "package (tenant)",
     "session_token_sha256": "SHA-256 of the session's token as 64 hexadecimal characters; never the token",
-    "session_type": "web, api, mobile or console",
+    "session_type": "web, api, mobile or console, and no other",
     "ip_address": "address of the client",
     "user_agent": "user agent of the client",
     "expires_at": "absolute end, UTC",

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import nlargest
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from bridge.storage.database import Db
 from bridge.storage.database_clock import read_clock
+from bridge.storage.retention import count_rows
 from bridge.storage.tables import session_revocation
 
 OVERLAP = timedelta(seconds=30)
@@ -85,12 +86,21 @@ async def read_since(db: Db, since: Position | None, *, overlap: timedelta = OVE
 
 async def delete_old(db: Db, *, now: datetime, limit: int) -> int:
     """Delete entries that no replica needs any more, `limit` at most, and return how many."""
-    # A machine whose clock is ahead must not take from the others what they have not read.
-    sure = min(now, await read_clock(db))
-    query = select(r.id).where(r.at < sure - RETENTION).order_by(r.at).limit(limit)
+    query = select(r.id).where(await _is_old(db, now)).order_by(r.at).limit(limit)
     ids: Sequence[int] = (await db.execute(query)).scalars().all()
     deleted = 0
     for first in range(0, len(ids), IN_A_LIST):
         part = ids[first : first + IN_A_LIST]
         deleted += (await db.execute(delete(session_revocation).where(r.id.in_(part)))).rowcount
     return deleted
+
+
+async def count_old(db: Db, *, now: datetime) -> int:
+    """Return how many entries `delete_old` would delete in the end."""
+    return await count_rows(db, session_revocation, await _is_old(db, now))
+
+
+async def _is_old(db: Db, now: datetime) -> ColumnElement[bool]:
+    # A machine whose clock is ahead must not take from the others what they have not read.
+    sure = min(now, await read_clock(db))
+    return r.at < sure - RETENTION

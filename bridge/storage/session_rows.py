@@ -8,6 +8,8 @@ from typing import Any
 from bridge.model import Activity, Identity, NewSession, Origin, SessionPolicy, User, UserSession
 from bridge.storage.session_input import (
     check_address,
+    check_digest,
+    check_number,
     check_text,
     check_time,
     clean_user_agent,
@@ -151,8 +153,13 @@ def describe_use(one: Activity) -> tuple[Parameters, tuple[str, ...]]:
     """Return the parameters of the UPDATE that notes a use, and the names of what it changes beyond its time.
 
     Raises:
-        SessionRefused: a value cannot be stored.
+        SessionRefused: a time has no zone, a digest is none, `suspicious` is negative, or a text does not fit.
     """
+    check_number(one.suspicious, field="suspicious")
+    for name in ("rotated_to", "refreshed_to", "token_family_id"):
+        check_digest(getattr(one, name), field=name)
+    if one.refresh_expires_at is not None:
+        check_time(one.refresh_expires_at, field="refresh_expires_at")
     parameters: Parameters = {"session_id": one.session_id, "now": check_time(one.at, field="at")}
     further: list[str] = []
     if one.idle_expires_at is not None:

@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import ColumnElement, Row, insert, select
 
 from bridge.storage.database import Db
-from bridge.storage.retention import delete_older
+from bridge.storage.retention import count_older, delete_older
 from bridge.storage.tables import sys_user, sys_user_history
 
 Columns = Mapping[str, object]
@@ -155,6 +155,11 @@ def of_person(row: Mapping[Any, Any]) -> tuple[ColumnElement[bool], ...]:
 async def delete_old(db: Db, *, before: datetime, limit: int) -> int:
     """Delete the oldest entries from before a moment, at most `limit`; return how many are gone."""
     return await delete_older(db, sys_user_history, before=before, limit=limit)
+
+
+async def count_old(db: Db, *, before: datetime) -> int:
+    """Return how many entries there are from before a moment."""
+    return await count_older(db, sys_user_history, before=before)
 
 
 def _to_json(fields: Columns) -> str | None:

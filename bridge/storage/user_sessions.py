@@ -5,6 +5,10 @@
 
 A session authenticates only through `session_credential`; whoever can merely insert into `sys_usersession` cannot make
 a login of it. Limits bind sessions of the bridge only.
+
+Each operation looks at what it is given first. `SessionRefused`, with nothing read or written: a value that cannot be
+stored, a time without a zone, a session type that there is not, a number or a duration out of range. What is only
+looked for is not refused: a text that no database can hold (NUL, half a character) finds nothing.
 """
 
 from collections import defaultdict
@@ -17,10 +21,9 @@ from sqlalchemy import select
 
 from bridge.errors import SessionLimitReached
 from bridge.model import Activity, AtCap, NewSession, SessionPolicy, SessionType, UserSession
-from bridge.storage import overdue_sessions
+from bridge.storage import overdue_sessions, session_input
 from bridge.storage import session_statements as statements
 from bridge.storage.database import Db
-from bridge.storage.session_input import check_new_session, check_text, may_be_asked_for
 from bridge.storage.session_rows import (
     ActiveSession,
     describe_new_session,
@@ -60,10 +63,11 @@ async def create_session(db: Db, opened: NewSession, *, policy: SessionPolicy) -
     Concurrent calls for one person wait for each other at the person's row, so that the cap holds exactly.
 
     Raises:
-        SessionRefused: a value cannot be stored.
+        SessionRefused: a value cannot be stored, or the policy lets no session live.
         SessionLimitReached: the cap is reached, and the policy refuses.
     """
-    check_new_session(opened)
+    session_input.check_new_session(opened)
+    session_input.check_policy(policy)
     person = {"user": opened.username, "package": opened.identity.package}
     if db.dialect.name != "sqlite":  # its one writer is the lock
         await db.execute(statements.HOLD_PERSON, person)
@@ -95,7 +99,13 @@ async def get_active_session(db: Db, credential_digest: str, *, package: str, no
     """Return the living session a credential opens, with its active person; None when there is none.
 
     Credential, session and person must all be alive at `now`, and of this package.
+
+    Raises:
+        SessionRefused: `now` has no time zone.
     """
+    session_input.check_time(now, field="now")
+    if not session_input.may_be_asked_for(credential_digest, package):
+        return None
     parameters = {"session_token_sha256": credential_digest, "package": package, "now": now}
     row = (await db.execute(statements.ACTIVE_SESSION, parameters)).one_or_none()
     return to_active(row) if row else None
@@ -117,8 +127,14 @@ async def get_user_sessions(
 
     A mirrored session is left out while a living one of the bridge covers it. `sid` is issuer and sid of a session of
     Keycloak; `ended` also returns sessions that have ended.
+
+    Raises:
+        SessionRefused: there is no such type, `now` has no time zone, or `limit` is out of range.
     """
-    if not may_be_asked_for(username, session_id, *(sid or ())):
+    session_input.check_time(now, field="now")
+    session_input.check_type(session_type)
+    session_input.check_number(limit, field="limit")
+    if not session_input.may_be_asked_for(username, package, session_id, *(sid or ())):
         return []
     query = statements.select_living(NOW)
     if ended:
@@ -137,18 +153,19 @@ async def get_user_sessions(
 async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
     """Note what happened in sessions, many in one go; one that was not alive any more at that time stays as it is.
 
-    Times never go back, and nothing here moves the absolute end.
+    Times never go back, and nothing here moves the absolute end. A SessionId that is not there is passed over.
 
     Raises:
-        SessionRefused: a value cannot be stored.
+        SessionRefused: a value cannot be stored; nothing was noted, of any of them.
     """
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for one in activities:
         parameters, further = describe_use(one)
-        alike[further].append(parameters)
+        if session_input.may_be_asked_for(one.session_id):
+            alike[further].append(parameters)
     if len(activities) > 1 and db.dialect.name != "sqlite":
         # In the order of their keys: two batches that hold the same rows wait for each other instead of deadlocking.
-        for part in in_parts(sorted({one.session_id for one in activities})):
+        for part in in_parts(sorted({row["session_id"] for rows in alike.values() for row in rows})):
             await db.execute(statements.HOLD_IN_ORDER, {"session_ids": part})
     for further, rows in sorted(alike.items()):
         await db.execute(statements.use(further), rows)
@@ -157,11 +174,14 @@ async def update_activity(db: Db, activities: Sequence[Activity]) -> None:
 async def invalidate_session(
     db: Db, session_id: str, *, invalidated_by: str | None, reason: str, now: datetime
 ) -> UserSession | None:
-    """End a session with all that opens it, and return it as it was; None when it had ended before.
+    """End a session with all that opens it, and return it as it was; None when it had ended before, or never was.
 
     Raises:
-        SessionRefused: the reason, or the name of who ends it, cannot be stored.
+        SessionRefused: `invalidated_by` or `reason` cannot be stored, or `now` has no time zone.
     """
+    session_input.check_end(invalidated_by=invalidated_by, reason=reason, now=now)
+    if not session_input.may_be_asked_for(session_id):
+        return None
     ended = await _end(db, [session_id], invalidated_by=invalidated_by, reason=reason, now=now)
     return ended[0] if ended else None
 
@@ -182,9 +202,11 @@ async def invalidate_user_sessions(
     `session_type` ends those of one type; `keep` is the SessionId that stays.
 
     Raises:
-        SessionRefused: the reason, or the name of who ends them, cannot be stored.
+        SessionRefused: `invalidated_by` or `reason` cannot be stored, there is no such type, or `now` has no time zone.
     """
-    if not may_be_asked_for(username):
+    session_input.check_end(invalidated_by=invalidated_by, reason=reason, now=now)
+    session_input.check_type(session_type)
+    if not session_input.may_be_asked_for(username, package):
         return []
     query = select(s.SessionId).where(s.User == username, s.Package == package, statements.ACTIVE)
     if session_type is not None:
@@ -207,7 +229,11 @@ async def cleanup_expired(
     A row is deleted `expired_for` after its absolute end or `inactive_for` after somebody ended it, and never before it
     was inactive. Several replicas may do so at once: each passes over what another has in hand. With `dry_run` all such
     rows are counted, and left as they are.
+
+    Raises:
+        SessionRefused: `now` has no time zone, or a duration or `limit` is out of range.
     """
+    session_input.check_clean_up(now=now, expired_for=expired_for, inactive_for=inactive_for, limit=limit)
     times = {"now": now, "expired_before": now - expired_for, "inactive_before": now - inactive_for}
     if dry_run:
         queries = (overdue_sessions.COUNT_EXPIRED, overdue_sessions.COUNT_IDLE, overdue_sessions.COUNT_TO_DELETE)
@@ -215,9 +241,12 @@ async def cleanup_expired(
     done = dict.fromkeys((EXPIRED, IDLE, overdue_sessions.DELETED), 0)
     for what, query in overdue_sessions.FIND:
         left = limit - sum(done.values())
+        if left == 0:
+            break
         found = [str(one) for one in (await db.execute(query, {**times, "limit": left})).scalars()]
         if what == overdue_sessions.DELETED:
-            await _delete(db, found)
+            for part in in_parts(found):
+                await db.execute(statements.DELETE, {"session_ids": part})
         else:
             await _mark_ended(db, found, invalidated_by=CLEANUP, reason=what, now=now)
             await _shut(db, found)
@@ -226,8 +255,14 @@ async def cleanup_expired(
 
 
 async def count_concurrent(db: Db, username: str, *, package: str, session_type: str, now: datetime) -> int:
-    """Return how many living sessions of one type a person has with the bridge: what the cap counts."""
-    if not may_be_asked_for(username):
+    """Return how many living sessions of one type a person has with the bridge: what the cap counts.
+
+    Raises:
+        SessionRefused: there is no such type, or `now` has no time zone.
+    """
+    session_input.check_time(now, field="now")
+    session_input.check_type(session_type)
+    if not session_input.may_be_asked_for(username, package):
         return 0
     parameters = {"user": username, "package": package, "session_type": session_type, "now": now}
     return int((await db.execute(statements.LIVING_OF_BRIDGE, parameters)).scalar_one())
@@ -237,8 +272,6 @@ async def _end(
     db: Db, session_ids: Sequence[str], *, invalidated_by: str | None, reason: str, now: datetime
 ) -> list[UserSession]:
     """End active sessions with all that opens them, and return them as they were."""
-    check_text(invalidated_by, column="InvalidatedBy")
-    check_text(reason, column="InvalidatedReason")
     ended: list[UserSession] = []
     for part in in_parts(session_ids):
         rows = (await db.execute(statements.HOLD, {"session_ids": part})).all()
@@ -263,8 +296,3 @@ async def _shut(db: Db, session_ids: Sequence[str]) -> None:
     for part in in_parts(session_ids):
         for statement in statements.SHUT:
             await db.execute(statement, {"session_ids": part})
-
-
-async def _delete(db: Db, session_ids: Sequence[str]) -> None:
-    for part in in_parts(session_ids):
-        await db.execute(statements.DELETE, {"session_ids": part})

@@ -1,6 +1,6 @@
 """Groups that the codes in `sys_user.Usergroups` mean, in `def_usergroup`: one row for each code of a package."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -85,6 +85,13 @@ async def list_groups(db: Db, *, package: str) -> list[Usergroup]:
     """Return the groups of a package by code."""
     found = await db.execute(select(def_usergroup).where(g.Package == package).order_by(g.Code))
     return [_to_model(row) for row in found]
+
+
+async def find_unknown(db: Db, codes: Collection[str], *, package: str) -> list[str]:
+    """Return those of the codes that mean no group of the package, active or not."""
+    found = await db.execute(select(g.Code).where(g.Package == package, g.Code.in_(codes)))
+    known = set(found.scalars())
+    return [code for code in codes if code not in known]
 
 
 def _columns(group: Usergroup, now: datetime) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bridge.config import Settings
 from bridge.config.load import CONFIG_VARIABLE
 from bridge.errors import ConfigurationError
 from bridge.flows.sealing_keys import build_sealer, check_keys
+from bridge.places import open_places
 from bridge.storage.database import check_clock, open_database
 from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
 from bridge.storage.migrate import check_schema
@@ -28,9 +29,12 @@ def run(settings: Settings, *, config: Path | None, host: str | None, port: int 
     """Serve until a signal comes; several workers share one socket.
 
     Raises:
-        ConfigurationError: the address is taken or not ours, or a sealing key is missing.
+        ConfigurationError: the address is taken or not ours, the place database cannot be used, or a sealing key is
+            missing.
         StorageError: the database cannot be reached, lacks migrations, or would shift times.
     """
+    with open_places(settings.geoip.database if settings.geoip else None):
+        pass  # each worker opens it again, where a refusal would be a traceback
     asyncio.run(_check_database(settings))
     default_host, _, default_port = settings.listen.rpartition(":")
     listener = bind(host or default_host.strip("[]"), port or int(default_port))
@@ -94,7 +98,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def _check_database(settings: Settings) -> None:
-    async with open_database(settings.database.url.get_secret_value(), pool_size=1) as database:
+    url = settings.database.url.get_secret_value()
+    async with open_database(url, pool_size=1, longest=settings.database.timeout) as database:
         async with database.reading() as db:
             await check_clock(db)
             await check_schema(db)

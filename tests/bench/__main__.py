@@ -26,7 +26,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benchmarks that were asked for; 1 when one of them could not be measured."""
+    """Run the benchmarks that were asked for; 1 when one could not be measured, or missed a limit."""
     # Leaves the blocks that stop servers and remove directories, as Ctrl-C does.
     # A shell that starts us in the background would have it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,6 +43,9 @@ def main(arguments: list[str]) -> int:
         command = " ".join(["python -m tests.bench", name, *_options(name, asked)])
         text = build_text(result, command=command, machine=describe_machine(), day=datetime.now(tz=UTC).date())
         print(text, flush=True)
+        if result.has_missed:
+            _say(f"{name}: a promised limit was missed")
+            status = 1
         if asked.write:
             replace_section(name, text)
     return status

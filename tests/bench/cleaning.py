@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bridge.config.policy import RetentionSettings
-from bridge.flows.cleanup import BATCH, end_overdue
+from bridge.flows.cleanup import SESSIONS_AT_ONCE, end_overdue
 from bridge.model import Activity
 from bridge.storage import user_sessions
 from bridge.storage.database import Database, Db, open_database
@@ -60,7 +60,7 @@ class TimedDatabase(Database):
             self.seconds.append(time.perf_counter() - began)
 
 
-async def measure_cleaning(url: str, *, sessions: int, now: datetime, batch: int = BATCH) -> Cleaned:
+async def measure_cleaning(url: str, *, sessions: int, now: datetime, batch: int = SESSIONS_AT_ONCE) -> Cleaned:
     """Clean up while others use sessions and sign in, over connections of their own."""
     retention = RetentionSettings()
     wanted = CleanedUp(

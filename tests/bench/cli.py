@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.figures import BenchmarkFailed, build_ratio, build_spread
 from tests.bench.machine import python_version
-from tests.bench.page import Result
+from tests.bench.page import KEPT, MISSED, Result
 from tests.bench.service import find_command
 
 LIMIT_SECONDS = 0.5
@@ -38,7 +38,7 @@ def measure(directory: Path, *, rounds: int, say: Callable[[str], None]) -> Resu
         nothing.append(_run(bare, directory))
         helped.append(_run(ours, directory))
     median = build_spread(helped).median
-    within = "kept" if median < LIMIT_SECONDS else "missed"
+    within = KEPT if median < LIMIT_SECONDS else MISSED
     return Result(
         name="cli",
         title="Start of the command",

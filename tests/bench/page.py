@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+KEPT, MISSED = "kept", "missed"
 PAGE = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "benchmarks.md"
 
 
@@ -27,6 +28,11 @@ class Result:
     notes: str
     versions: Sequence[str]
     further: Sequence[Table] = ()
+
+    @property
+    def has_missed(self) -> bool:
+        """Whether a limit that is promised was not kept."""
+        return any(MISSED in row for rows in (self.rows, *(table.rows for table in self.further)) for row in rows)
 
 
 def build_text(result: Result, *, command: str, machine: str, day: date) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bridge.flows.cleanup import BATCH
+from bridge.flows.cleanup import SESSIONS_AT_ONCE
 from bridge.storage.database import open_database
 from bridge.storage.installed_triggers import find_missing_triggers
 from bridge.telemetry import configure_logging
@@ -23,7 +23,7 @@ from tests.bench.cleaning import QUIET_SECONDS, Cleaned, measure_cleaning
 from tests.bench.databases import DatabaseKind, open_databases
 from tests.bench.figures import build_ratio, build_spread, expect
 from tests.bench.machine import python_version
-from tests.bench.page import Result, Table
+from tests.bench.page import KEPT, MISSED, Result, Table
 from tests.bench.session_operations import BUSY, HISTORY, Series
 from tests.bench.sessions_made import PASSED_OVER, count_rows, make_history, make_sessions
 from tests.bench.statements_heard import find_full_reads
@@ -79,7 +79,7 @@ def measure(directory: Path, *, rounds: int, sessions: int, say: Callable[[str],
             rounds=rounds,
             rows=measured[0].cleaned.rows,
             others=count_rows(sessions, *PASSED_OVER),
-            batch=BATCH,
+            batch=SESSIONS_AT_ONCE,
             quiet=QUIET_SECONDS,
         ),
         versions=versions,
@@ -138,7 +138,7 @@ def _rows(measured: Measured) -> list[list[str]]:
 def _row(title: str, size: int, series: Series, *, limit: float | None = None) -> list[str]:
     milliseconds = build_spread([1000 * one for one in series.ours]).cells(2)
     times = build_ratio(series.ours, series.bare).median
-    verdict = ["", ""] if limit is None else [f"{limit:.2f}", "kept" if times <= limit else "missed"]
+    verdict = ["", ""] if limit is None else [f"{limit:.2f}", KEPT if times <= limit else MISSED]
     return [
         title,
         series.operation,
@@ -163,5 +163,5 @@ def _cleaning_row(measured: Measured) -> list[str]:
         f"{1000 * max(cleaned.quiet):,.0f}",
         f"{1000 * max(cleaned.waits):,.0f}",
         f"{1000 * LONGEST_LOCK:.0f}",
-        "kept" if longest <= LONGEST_LOCK else "missed",
+        KEPT if longest <= LONGEST_LOCK else MISSED,
     ]

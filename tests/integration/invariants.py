@@ -41,8 +41,10 @@ class Tables:
 
 
 async def read_tables(database: Database) -> Tables:
-    """Read all rows; nobody writes meanwhile."""
-    async with database.reading() as db:
+    """Read all rows as they are at one moment: the jobs of a bridge may write meanwhile."""
+    async with database.reading() as opened:
+        one_moment = {"isolation_level": "REPEATABLE READ"} if database.dialect.name != "sqlite" else {}
+        db = await opened.execution_options(**one_moment)
 
         async def read(table: sa.Table) -> list[Row]:
             return [dict(row._mapping) for row in await db.execute(sa.select(table))]

@@ -265,7 +265,12 @@ class Life:
         """Change everything over to the first key."""
         with suppress(LeaseHeld):
             await key_rotation.rotate_keys(
-                self.rp.database, self.rp.sealer, holder="killed", now=self.rp.now, progress=lambda *_: None
+                self.rp.database,
+                self.rp.sealer,
+                holder="killed",
+                rotated_by="test",
+                now=self.rp.now,
+                progress=lambda *_: None,
             )
 
     async def sign_out(self) -> None:

@@ -147,7 +147,7 @@ def _read_journal(path: Path) -> list[dict[str, Any]]:
 
 async def _look(killing: Killing, journal: Sequence[Mapping[str, Any]]) -> None:
     settings = build_settings(killing.database_url, killing.double.issuer, killing.keys)
-    async with open_database(killing.database_url, pool_size=1) as database:
+    async with open_database(killing.database_url, pool_size=1, longest=settings.database.timeout) as database:
         await _wait_for_silence(database)
         tables = await _check(killing, database, build_sealer(settings.sealing))
         wrong = list(_find_forgotten(tables, journal, killing.now()))
@@ -232,6 +232,8 @@ async def _finish_jobs(rp: RelyingParty, retention: RetentionSettings) -> None:
     await delete_old(rp.database, retention, now=rp.now())
     over = sa.update(lease).values(expires_at=datetime(2000, 1, 1, tzinfo=UTC))
     await rp.database.write(lambda db: db.execute(over))
-    report = await key_rotation.rotate_keys(rp.database, rp.sealer, holder="next", now=rp.now, progress=lambda *_: None)
+    report = await key_rotation.rotate_keys(
+        rp.database, rp.sealer, holder="next", rotated_by="test", now=rp.now, progress=lambda *_: None
+    )
     assert report.unopenable == 0
     assert await count_overdue(rp.database, retention, now=rp.now()) == CleanedUp(0, 0, 0)

@@ -106,6 +106,13 @@ def test_a_taken_port_is_one_clear_sentence(configured: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_wrong_place_database_is_one_clear_sentence(configured: Path) -> None:
+    ended = run("serve", cwd=configured, DEMO_SECRET="x", KEYCLOAK_BRIDGE__GEOIP__DATABASE="none.mmdb")
+    assert ended.returncode == 2
+    assert "The place database none.mmdb (geoip.database) cannot be read: No such file or directory." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_serve_refuses_a_database_without_tables(configured: Path) -> None:
     (configured / "bridge.db").unlink()
     ended = run("serve", cwd=configured, DEMO_SECRET="x")

@@ -37,7 +37,7 @@ def silent(_column: str, done: int, total: int) -> None:
 
 async def rotate(database: Database, sealer: Sealer = BOTH, **more: Any) -> RotationReport:
     options = {"holder": "test", "now": lambda: NOW + timedelta(hours=1), "progress": silent, **more}
-    return await rotate_keys(database, sealer, **options)
+    return await rotate_keys(database, sealer, rotated_by="root", **options)
 
 
 def of_column(report: RotationReport, name: str) -> ColumnReport:

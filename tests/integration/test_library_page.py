@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import StatementError
 
 import bridge.storage
+from bridge.errors import SessionRefused
 from bridge.model import Identity, NewSession, Profile, SessionPolicy, SessionType, digest
 from bridge.storage import user_sessions, users
 from bridge.storage.database import Database, Db, open_database
@@ -186,6 +186,6 @@ async def test_the_example_of_cleaning_up_ends_what_is_over_and_deletes_what_is_
 async def test_a_time_without_a_time_zone_is_refused(tables: Tables) -> None:
     """Guessing one would shift what is alive."""
     naive = tables.now.replace(tzinfo=None)
-    with pytest.raises(StatementError, match="a time without a time zone"):
+    with pytest.raises(SessionRefused, match="now has no time zone"):
         async with tables.database.reading() as db:
             await user_sessions.get_user_sessions(db, "alice", package="staff", now=naive)

@@ -116,6 +116,16 @@ async def test_sign_out_works_without_keycloak_and_says_what_may_live_on(
     assert (await sqlite_service.rows('SELECT "IsActive" AS a FROM sys_usersession'))[0]["a"] == 0
 
 
+async def test_a_type_that_an_application_wrote_keeps_nobody_from_signing_out(
+    sqlite_service: Service, sqlite_browser: Browser
+) -> None:
+    await sqlite_browser.sign_in()
+    token = await form_token(sqlite_browser)
+    await sqlite_service.write("UPDATE sys_usersession SET \"SessionType\" = 'kiosk'")
+    assert (await sqlite_browser.post("/logout", {"form_token": token})).status_code == 303
+    assert (await sqlite_browser.get("/me")).status_code == 401
+
+
 async def test_signing_out_twice_is_harmless(sqlite_browser: Browser) -> None:
     answer = await sqlite_browser.post("/logout", {"package": "demo"})
     assert answer.status_code == 200

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from bridge.flows.session_keys import KeyWanted, create_key
 from bridge.model import Activity, Identity, NewSession, Profile, SessionPolicy, SessionType, UserSession, digest
 from bridge.model.sessions import Device, LoginMethod, Place
 from bridge.sealing import Sealer
-from bridge.storage import session_credentials, token_families, user_sessions, users
+from bridge.storage import session_credentials, token_families, user_sessions, usergroups, users
 from bridge.storage.database import Database, Db, open_database
 from bridge.storage.schema.description import describe_tables
 from bridge.storage.tables import sys_user, sys_usersession
 from bridge.storage.tables.facts import Writer
 from bridge.storage.token_families import TokenPair
+from bridge.storage.usergroups import Usergroup
 
 Step = Callable[[Db], Awaitable[object]]
 NOW = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
@@ -102,7 +104,7 @@ def not_default(row: dict[str, Any], table: sa.Table) -> set[str]:
     return {name for name, value in spelt.items() if value is not None and value != defaults.get(name)}
 
 
-async def test_a_sign_in_writes_the_columns_of_a_session_that_it_is_named_for(database: Database) -> None:
+async def test_a_program_writes_the_columns_of_a_session_that_the_library_is_named_for(database: Database) -> None:
     async def step(db: Db) -> None:
         await users.upsert_signed_in(db, ALICE, Profile("alice"), now=NOW)
         known = replace(OPENED, session_id="0" * 64, credential_digest="0" * 64, device=Device(fingerprint="e" * 64))
@@ -114,7 +116,7 @@ async def test_a_sign_in_writes_the_columns_of_a_session_that_it_is_named_for(da
     await database.write(step)
 
     found = not_default(await row_of(database, sys_usersession), sys_usersession)
-    assert found | {"IsActive"} == written_by("sys_usersession", Writer.SIGN_IN)
+    assert found | {"IsActive"} == written_by("sys_usersession", Writer.LIBRARY)
 
 
 async def test_a_sign_in_writes_the_columns_of_a_person_that_it_is_named_for(database: Database) -> None:
@@ -130,7 +132,8 @@ async def test_a_sign_in_writes_the_columns_of_a_person_that_it_is_named_for(dat
 async def test_a_user_command_writes_the_columns_that_it_is_named_for(database: Database) -> None:
     new = NewUser("bob", "bob@example.com", "Bob", "Best", "Bob Best", "1", ("till",), legacy_password="secret")
 
-    await create_user(database, new, package="demo", sealer=Sealer([b"k" * 32]), now=NOW)
+    await database.write(partial(usergroups.seed, groups=[Usergroup("till", "Till")], package="demo", now=NOW))
+    await create_user(database, new, package="demo", sealer=Sealer([b"k" * 32]), created_by="operator", now=NOW)
 
     found = not_default(await row_of(database, sys_user), sys_user)
     assert found | {"Active", "Origin"} == written_by("sys_user", Writer.USER_COMMAND)

@@ -23,7 +23,7 @@ from bridge.sealing import Sealer, seal_legacy
 from bridge.storage import sealing_keys
 from bridge.storage.database import Database, open_database
 from bridge.storage.sealed_values import SEALED_COLUMNS
-from bridge.storage.tables import keycloak_grant, sys_user
+from bridge.storage.tables import keycloak_grant, security_event, sys_user
 from bridge.storage.tables.columns import metadata
 from tests.browser import Browser
 from tests.double import KeycloakDouble
@@ -42,7 +42,7 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
 
 
 async def rotate(database: Database, sealer: Sealer = BOTH, **more: Any) -> RotationReport:
-    options = {"holder": "test", "now": lambda: NOW, "progress": lambda *_: None, **more}
+    options = {"holder": "test", "rotated_by": "command:root", "now": lambda: NOW, "progress": lambda *_: None, **more}
     return await rotate_keys(database, sealer, **options)
 
 
@@ -103,6 +103,23 @@ async def test_a_key_that_is_lost_is_forgotten_when_asked(database: Database) ->
     assert (report.forgotten, report.unopenable) == ((LOST,), VALUES)
     await check_keys(database, BOTH, now=NOW)
     assert {found.key_id for found in (await look(database, BOTH)).values()} == {LOST}
+
+
+async def test_each_run_is_in_the_audit_trail_with_the_keys_that_it_forgot(database: Database) -> None:
+    for key, username in ((OLD, "old"), (OTHER, "lost")):
+        await check_keys(database, Sealer([key, OLD]), now=NOW)
+        password = seal_legacy(Sealer([key]), "x", column="Password", package="demo", uuid=username)
+        await insert(database, sys_user, {"User": username, "Package": "demo", "Uuid": username, "Password": password})
+    await rotate(database)
+    await rotate(database, lost=[LOST, "0123abcd"])
+    async with database.reading() as db:
+        events = (await db.execute(sa.select(security_event).order_by(security_event.c.id))).all()
+    assert [(event.event, event.at, event.package) for event in events] == [("keys_rotated", NOW, None)] * 2
+    by_root = {"key_id": FIRST, "rotated_by": "command:root", "unopenable": 1}
+    assert [json.loads(event.evidence) for event in events] == [
+        {**by_root, "resealed": 1, "forgotten": [SECOND], "lost": []},
+        {**by_root, "resealed": 0, "forgotten": [LOST], "lost": [LOST]},
+    ]
 
 
 async def test_keys_are_listed_with_their_values_by_column(database: Database) -> None:

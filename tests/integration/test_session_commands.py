@@ -1,88 +1,23 @@
-"""`session list|show|end|count|cleanup` as an operator meets them: what they print, what they change, how they end."""
+"""`session list|show|end|count` as an operator meets them: what they print, what they change, how they end."""
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from bridge.model import Device, Identity, NewSession, Profile, SessionPolicy, SessionType, digest
-from bridge.storage import user_sessions, users
-from bridge.storage.database import Database, Db, open_database
+from bridge.model import digest
 from bridge.storage.tables import security_event, session_credential, sys_usersession
-from tests.integration.command_line import CommandLine
+from tests.integration.command_house import NEW, OLD, OTHER, PROGRAM, House, s, with_sessions
 
-HOUR = timedelta(hours=1)
-POLICY = SessionPolicy(lifetime=8 * HOUR, idle=HOUR, max_sessions=10)
-OLD, NEW, PROGRAM, OTHER = (letter * 64 for letter in "abcd")
-"""Two sessions of alice on the web, one of a program of hers, and one of bob."""
 ATTACK = "\x1b]0;owned\x07\x1b[2J\r\u202e"
-s = sys_usersession.c
-
-
-def named(username: str) -> Identity:
-    return Identity("https://kc.example/realms/demo", f"sub-{username}", "demo")
-
-
-@dataclass(frozen=True)
-class House:
-    """The command, and the database that it works on."""
-
-    command: CommandLine
-    database: Database
-    url: str
-    now: datetime
-
-    async def write(self, statement: sa.Executable) -> None:
-        await self.database.write(lambda db: db.execute(statement))
-
-    async def row(self, session_id: str) -> Any:
-        async with self.database.reading() as db:
-            found = await db.execute(sa.select(sys_usersession).where(s.SessionId == session_id))
-            return found.one()
-
-    async def active(self) -> set[str]:
-        async with self.database.reading() as db:
-            query = sa.select(s.SessionId).where(s.IsActive == sa.true())
-            return {str(one) for one in (await db.execute(query)).scalars()}
 
 
 @pytest.fixture
 async def house(sqlite_database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    now = datetime.now(tz=UTC)
-    command = CommandLine(tmp_path)
-    command.configure(sqlite_database_url)
-    sessions = [
-        (OLD, "alice", "web", 2),
-        (NEW, "alice", "web", 1),
-        (PROGRAM, "alice", "api", 3),
-        (OTHER, "bob", "web", 4),
-    ]
-    async with open_database(sqlite_database_url) as database:
-
-        async def step(db: Db) -> None:
-            for username in ("alice", "bob"):
-                await users.upsert_signed_in(db, named(username), Profile(username), now=now)
-            for session_id, username, kind, minutes in sessions:
-                opened = NewSession(
-                    session_id=session_id,
-                    session_type=SessionType(kind),
-                    credential_digest=digest(session_id),
-                    identity=named(username),
-                    username=username,
-                    created_at=now - timedelta(minutes=minutes),
-                    expires_at=now + 8 * HOUR,
-                    ip_address="192.0.2.7",
-                    device=Device(name="Firefox on Linux"),
-                )
-                await user_sessions.create_session(db, opened, policy=POLICY)
-
-        await database.write(step)
-        yield House(command, database, sqlite_database_url, now)
+    async with with_sessions(sqlite_database_url, tmp_path) as one:
+        yield one
 
 
 async def test_list_shows_living_sessions_newest_first(house: House) -> None:
@@ -106,6 +41,7 @@ async def test_list_shows_living_sessions_newest_first(house: House) -> None:
         (("--user", "alice", "--type", "web"), [NEW, OLD]),
         (("--type", "api"), [PROGRAM]),
         (("--limit", "2"), [NEW, OLD]),
+        (("--limit", "4"), [NEW, OLD, PROGRAM, OTHER]),
         (("--user", "Alice"), []),
         (("--user", "nobody"), []),
         (("--package", "demo", "--type", "console"), []),
@@ -147,20 +83,30 @@ async def test_what_an_application_wrote_does_not_steer_the_terminal(house: Hous
     for ended in shown:
         assert not set(ended.out) & {"\x1b", "\x07", "\r", "\u202e"}
     assert r"\x1b]0;owned\x07\x1b[2J\r\u202e[bold]x[/bold]" in shown[0].out
-    assert shown[2].json["device_name"] == f"{ATTACK}[bold]x[/bold]"
+    assert shown[2].json["DeviceName"] == f"{ATTACK}[bold]x[/bold]"
     assert shown[2].out.isascii()
 
 
-async def test_show_tells_everything_of_one_session_ended_or_not(house: House) -> None:
+async def test_show_tells_the_whole_row_of_one_session_but_what_opens_it_ended_or_not(house: House) -> None:
     living = await house.command.run("session", "show", NEW, "--json")
     assert living.status == 0
-    assert (living.json["username"], living.json["last_ip_address"]) == ("alice", "192.0.2.7")
-    assert living.json["created_at"].endswith("+00:00")
+    columns = [column.name for column in sys_usersession.columns]
+    assert list(living.json) == [name for name in columns if name not in ("SessionToken", "RefreshToken")]
+    assert (living.json["User"], living.json["LastIpAddress"]) == ("alice", "192.0.2.7")
+    assert living.json["CreatedAt"].endswith("+00:00")
 
     await house.command.run("session", "end", NEW, "--reason", "lost laptop")
     ended = await house.command.run("session", "show", NEW)
-    assert "is active                  no" in ended.out
-    assert "invalidated reason         lost laptop" in ended.out
+    shown = dict(line.split(maxsplit=1) for line in ended.out.splitlines())
+    assert list(shown) == list(living.json)
+    assert (shown["IsActive"], shown["InvalidatedReason"], shown["Realm"]) == ("no", "lost laptop", "demo")
+    assert digest(NEW) not in living.out + ended.out
+
+
+async def test_a_list_that_is_cut_says_so(house: House) -> None:
+    cut = await house.command.run("session", "list", "--limit", "3", "--json")
+    assert (len(cut.json), cut.err) == (3, "There are more than 3; see --limit, --user and --type.\n")
+    assert (await house.command.run("session", "list", "--limit", "4")).err == ""
 
 
 @pytest.mark.parametrize("words", [("show",), ("end",), ("end", "--dry-run")])
@@ -231,32 +177,14 @@ async def test_count_stands_beside_how_many_there_may_be(house: House) -> None:
     ]
 
 
-async def test_cleanup_ends_what_is_over_and_deletes_what_is_long_over(house: House) -> None:
-    long_ago = house.now - timedelta(days=8)
-    over: dict[str, dict[str, object]] = {
-        OLD: {"ExpiresAt": house.now - timedelta(minutes=1), "CreatedAt": long_ago},
-        NEW: {"IdleExpiresAt": house.now - timedelta(minutes=1)},
-        OTHER: {"IsActive": False, "ExpiresAt": long_ago, "CreatedAt": long_ago - HOUR},
-    }
-    for session_id, values in over.items():
-        await house.write(sa.update(sys_usersession).where(s.SessionId == session_id).values(**values))
-
-    told = await house.command.run("session", "cleanup", "--dry-run", "--json")
-    assert await house.active() == {OLD, NEW, PROGRAM}
-    done = await house.command.run("session", "cleanup", "--json")
-
-    assert told.json == done.json == {"expired": 1, "idle": 1, "deleted": 1}
-    assert await house.active() == {PROGRAM}
-    assert [(await house.row(one)).InvalidatedReason for one in (OLD, NEW)] == ["expired", "idle"]
-    assert (await house.command.run("session", "cleanup")).out.split() == ["expired", "0", "idle", "0", "deleted", "0"]
-
-
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         (("list", "--package", "nowhere"), 2, "There is no package nowhere."),
-        (("list", "--type", "desktop"), 2, "desktop is no session type; there are web, api, mobile, console."),
-        (("end", "--user", "alice", "--type", "desktop"), 2, "desktop is no session type"),
+        (("list", "--type", "desktop"), 2, "'desktop' is not one of 'web', 'api', 'mobile', 'console'."),
+        (("end", "--user", "alice", "--type", "desktop"), 2, "'desktop' is not one of 'web'"),
+        (("end", NEW, "--type", "api"), 2, "--type goes with --user, and not with one session."),
+        (("end", NEW, "--type", "web", "--dry-run"), 2, "--type goes with --user, and not with one session."),
         (("list", "--limit", "0"), 2, "Invalid value for '--limit'"),
         (("end", NEW, "--reason", "x" * 101), 1, "InvalidatedReason is 101 characters long, and at most 100"),
         (("end",), 2, "Name one session, or a user with --user."),

@@ -1,6 +1,7 @@
 """`session create`: a key for a program, what it opens, and that it is nowhere but where it was printed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,8 +91,9 @@ async def test_json_holds_the_key_and_its_session(command: CommandLine, database
     made = await create(command, "alice", "--type", "console", "--lifetime", "90m", "--json")
 
     (row,) = await sessions(database)
-    assert set(made.json) == {"session_id", "expires_at", "ended", "key"}
-    assert (made.json["session_id"], made.json["ended"], made.err) == (row["SessionId"], 0, "")
+    assert set(made.json) == {"created", "session_id", "expires_at", "ended", "key"}
+    assert (made.json["created"], made.json["ended"], made.err) == (True, [], "")
+    assert made.json["session_id"] == row["SessionId"]
     assert (await everything(database)).count(digest(made.json["key"])) > 0
     created, ends = row["CreatedAt"], row["ExpiresAt"]
     assert isinstance(created, datetime)
@@ -107,9 +109,9 @@ async def test_json_holds_the_key_and_its_session(command: CommandLine, database
         (("Alice", "--type", "api"), 1, "There is no person of this name."),
         (("carol", "--type", "api"), 1, "This account is disabled."),
         (("harry", "--type", "api"), 1, "This account is not known to Keycloak, and cannot sign in."),
-        (("alice", "--type", "web"), 1, "A session of type web needs a sign-in; keys are of type api or console."),
-        (("alice", "--type", "mobile"), 1, "A session of type mobile needs a sign-in"),
-        (("alice", "--type", "desktop"), 2, "desktop is no session type; there are web, api, mobile, console."),
+        (("alice", "--type", "web"), 2, "'web' is not one of 'api', 'console'."),
+        (("alice", "--type", "mobile"), 2, "'mobile' is not one of 'api', 'console'."),
+        (("alice", "--type", "desktop"), 2, "'desktop' is not one of 'api', 'console'."),
         (("alice",), 2, "Missing option"),
         (("alice", "--type", "api", "--package", "nowhere"), 2, "There is no package nowhere."),
         (("alice", "--type", "api", "--lifetime", "31d"), 1, "The lifetime must be positive and within the policy's"),
@@ -122,9 +124,10 @@ async def test_json_holds_the_key_and_its_session(command: CommandLine, database
 async def test_a_key_that_cannot_be_made_is_refused_and_nothing_is_written(
     command: CommandLine, database: Database, words: tuple[str, ...], status: int, message: str
 ) -> None:
-    ended = await command.run("session", "create", *words)
-    assert (ended.status, ended.out) == (status, "")
-    assert message in " ".join(ended.err.split())
+    for more in ((), ("--dry-run",)):
+        ended = await command.run("session", "create", *words, *more)
+        assert (ended.status, ended.out) == (status, "")
+        assert message in " ".join(ended.err.split())
     assert await sessions(database) == []
 
 
@@ -134,7 +137,24 @@ async def test_a_key_over_the_cap_ends_the_oldest_and_says_so(command: CommandLi
 
     first_row, second_row = await sessions(database)
     assert (first_row["InvalidatedReason"], second_row["IsActive"]) == ("session_limit", True)
-    assert "1 older ones were ended." in second.err
+    assert f"It has ended {first_row['SessionId']}." in second.err
+
+
+async def test_a_dry_run_tells_until_when_and_what_would_end_and_makes_no_key(
+    command: CommandLine, database: Database
+) -> None:
+    told = await create(command, "alice", "--type", "console", "--lifetime", "2h", "--dry-run")
+    assert re.fullmatch(r"A key would be made for alice, until \S+ \S+ UTC\.\n", told.out)
+    assert await sessions(database) == []
+
+    await create(command, "alice", "--type", "console")
+    (row,) = await sessions(database)
+    told = await create(command, "alice", "--type", "console", "--dry-run")
+    assert told.out.endswith(f" UTC. It would end {row['SessionId']}.\n")
+    planned = (await create(command, "alice", "--type", "console", "--dry-run", "--json")).json
+    assert set(planned) == {"created", "expires_at", "ended"}
+    assert (planned["created"], planned["ended"]) == (False, [row["SessionId"]])
+    assert await sessions(database) == [row]
 
 
 async def test_a_key_over_the_cap_is_refused_when_the_policy_says_so(
@@ -143,11 +163,12 @@ async def test_a_key_over_the_cap_is_refused_when_the_policy_says_so(
     command.configure(sqlite_database_url, more='[policy.console]\nat_cap = "refuse"')
     await create(command, "alice", "--type", "console")
 
-    refused = await command.run("session", "create", "alice", "--type", "console")
+    for more in ((), ("--dry-run",)):
+        refused = await command.run("session", "create", "alice", "--type", "console", *more)
 
-    assert (refused.status, refused.out) == (1, "")
-    assert "as many sessions as may be open at the same time" in refused.err
-    assert "max_sessions: 1" in refused.err
+        assert (refused.status, refused.out) == (1, "")
+        assert "as many sessions as may be open at the same time" in refused.err
+        assert "max_sessions: 1" in refused.err
     assert len(await sessions(database)) == 1
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,8 +17,10 @@ from tests.integration.stored_sessions import (
     HOURS,
     NOW,
     PACKAGE,
+    POLICY,
     Row,
     find_active,
+    identity,
     new_session,
     open_one,
     read,
@@ -30,6 +32,7 @@ MEGABYTE = 1_000_000
 MINUTE = timedelta(minutes=1)
 REFUSED: dict[str, dict[str, Any]] = {
     "unknown type": {"session_type": "desktop"},
+    "unknown way to sign in": {"login_method": "nonsense, far too long"},
     "naive start": {"created_at": NAIVE, "expires_at": NOW + HOURS},
     "naive end": {"expires_at": NAIVE + HOURS},
     "naive auth_time": {"auth_time": NAIVE},
@@ -48,6 +51,36 @@ REFUSED: dict[str, dict[str, Any]] = {
     "no address": {"ip_address": "localhost"},
     "address and port": {"ip_address": "192.0.2.1:443"},
     "several addresses": {"ip_address": "192.0.2.1, 10.0.0.1"},
+}
+NOBODY: dict[str, dict[str, Any]] = {
+    "no name": {"username": ""},
+    "no package": {"identity": replace(identity("alice"), package="")},
+    "no issuer": {"identity": replace(identity("alice"), issuer="")},
+    "no subject": {"identity": replace(identity("alice"), sub="")},
+}
+NO_LIFE: dict[str, dict[str, Any]] = {
+    "none may be": {"max_sessions": 0},
+    "fewer than none": {"max_sessions": -1},
+    "idle at once": {"idle": timedelta()},
+    "idle before": {"idle": -MINUTE},
+    "idle beyond the calendar": {"idle": timedelta.max},
+}
+USES: dict[str, dict[str, Any]] = {
+    "naive time": {"at": NAIVE},
+    "naive idle end": {"idle_expires_at": NAIVE},
+    "naive end of the refresh token": {"refresh_expires_at": NAIVE},
+    "no address": {"ip_address": "localhost"},
+    "long name": {"device_name": "x" * 256},
+    "NUL": {"device_name": "a\0b"},
+    "raw credential": {"rotated_to": "K" * 43},
+    "no credential": {"rotated_to": ""},
+    "digest in capitals": {"rotated_to": "A" * 64},
+    "raw refresh token": {"refreshed_to": "K" * 43},
+    "refresh token with half a pair": {"refreshed_to": "\ud800"},
+    "family of another shape": {"token_family_id": "11111111-1111-4111-8111-111111111111"},
+    "family and more": {"token_family_id": "a" * 64 + "\n"},
+    "fewer findings": {"suspicious": -5},
+    "more findings than a column holds": {"suspicious": 2**31},
 }
 UNFIT = {"NUL": "a\0b", "half a pair": "a\ud800b", "long": "x" * 1000}
 
@@ -75,6 +108,32 @@ async def test_a_session_that_cannot_be_stored_is_refused_and_nothing_of_it_is_l
         await open_one(database, refused)
     assert told.value.status == 422
     assert await everything(database) == before
+
+
+@pytest.mark.parametrize("changes", NOBODY.values(), ids=NOBODY)
+async def test_a_session_of_nobody_is_refused(database: Database, changes: dict[str, Any]) -> None:
+    await open_one(database, new_session())
+    before = await everything(database)
+    with pytest.raises(SessionRefused, match="is empty"):
+        await database.write(lambda db: user_sessions.create_session(db, new_session(**changes), policy=POLICY))
+    assert await everything(database) == before
+
+
+@pytest.mark.parametrize("limits", NO_LIFE.values(), ids=NO_LIFE)
+async def test_limits_under_which_no_session_lives_are_refused(database: Database, limits: dict[str, Any]) -> None:
+    """None of the others is ended for one that could not live."""
+    await open_one(database, new_session())
+    before = await everything(database)
+    with pytest.raises(SessionRefused):
+        await open_one(database, new_session(), policy=replace(POLICY, **limits))
+    assert await everything(database) == before
+
+
+async def test_the_last_moment_of_the_calendar_is_an_end(database: Database) -> None:
+    opened = new_session("key", expires_at=datetime.max.replace(tzinfo=UTC))
+    await open_one(database, opened)
+    assert (await read_one(database, opened.session_id))["ExpiresAt"] == opened.expires_at
+    assert await find_active(database, "key") is not None
 
 
 async def test_the_longest_values_are_kept_whole(database: Database) -> None:
@@ -136,17 +195,7 @@ async def test_an_address_is_stored_without_its_zone(database: Database, address
     assert (row["IpAddress"], row["LastIpAddress"]) == (kept, kept)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"at": NAIVE},
-        {"idle_expires_at": NAIVE},
-        {"ip_address": "localhost"},
-        {"device_name": "x" * 256},
-        {"device_name": "a\0b"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changes", USES.values(), ids=USES)
 async def test_a_use_that_cannot_be_stored_is_refused_with_all_that_came_beside_it(
     database: Database, changes: dict[str, Any]
 ) -> None:
@@ -177,26 +226,3 @@ async def test_an_end_that_cannot_be_written_down_is_refused_and_ends_nothing(
         with pytest.raises(SessionRefused):
             await database.write(way)
     assert await find_active(database, "key") is not None
-
-
-@pytest.mark.parametrize("name", UNFIT.values(), ids=UNFIT)
-async def test_nobody_has_a_name_that_cannot_be_stored(database: Database, name: str) -> None:
-    """A search for one finds nothing, on each database."""
-    await open_one(database, new_session())
-    searches: list[dict[str, Any]] = [
-        {"username": name},
-        {"username": "alice", "session_id": name},
-        {"username": None, "sid": (name, name)},
-    ]
-    async with database.reading() as db:
-        for asked in searches:
-            assert await user_sessions.get_user_sessions(db, package=PACKAGE, now=NOW, **asked) == []
-        count = await user_sessions.count_concurrent(db, name, package=PACKAGE, session_type="web", now=NOW)
-    assert count == 0
-    ended = await database.write(
-        lambda db: user_sessions.invalidate_user_sessions(
-            db, name, package=PACKAGE, invalidated_by="root", reason="admin", now=NOW
-        )
-    )
-    assert ended == []
-    assert len(await read(database, IsActive=True)) == 1

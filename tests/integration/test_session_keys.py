@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from bridge.cli.session_keys import KeyType
 from bridge.errors import BridgeError, IdentityMissing, SessionLimitReached, SessionRefused, UserDisabled, UserUnknown
-from bridge.flows.session_keys import KeyWanted, MadeKey, create_key
+from bridge.flows.session_keys import WITHOUT_BROWSER, KeyWanted, MadeKey, PlannedKey, create_key, plan_key
 from bridge.model import AtCap, SessionPolicy, SessionType, digest
 from bridge.storage import user_sessions
 from bridge.storage.database import Database, Db, open_database
@@ -26,6 +27,7 @@ from tests.integration.stored_sessions import (
     identity,
     read,
     read_one,
+    write_row,
 )
 
 DAYS = timedelta(days=1)
@@ -45,6 +47,16 @@ async def make(
     return await create_key(database, wanted, policy=policy, created_by="command:root", now=now)
 
 
+async def plan(
+    database: Database, wanted: KeyWanted = WANTED, *, policy: SessionPolicy = POLICY, now: datetime = NOW
+) -> PlannedKey:
+    return await plan_key(database, wanted, policy=policy, now=now)
+
+
+def test_the_command_offers_the_types_that_begin_without_a_browser() -> None:
+    assert [str(one) for one in KeyType] == [str(one) for one in WITHOUT_BROWSER]
+
+
 @pytest.mark.parametrize("kind", [SessionType.API, SessionType.CONSOLE])
 async def test_everything_that_is_known_of_a_key_is_written_and_the_key_is_not(
     database: Database, kind: SessionType
@@ -52,7 +64,7 @@ async def test_everything_that_is_known_of_a_key_is_written_and_the_key_is_not(
     await add_person(database)
     wanted = replace(WANTED, session_type=kind, lifetime=2 * DAYS, is_trusted=True)
     made = await make(database, wanted, policy=replace(POLICY, idle=HOURS))
-    assert (made.ended, made.expires_at) == (0, NOW + 2 * DAYS)
+    assert (made.ended, made.expires_at) == ((), NOW + 2 * DAYS)
     assert len(made.key) == 43
     row = {name: value for name, value in (await read_one(database, made.session_id)).items() if value is not None}
     alice = identity("alice")
@@ -94,7 +106,7 @@ async def test_the_cap_of_keys_ends_the_oldest_or_refuses(database: Database) ->
     first = await make(database)
     second = await make(database, now=NOW + HOURS)
     third = await make(database, now=NOW + 2 * HOURS)
-    assert third.ended == 1
+    assert third.ended == (first.session_id,)
     assert await find_active(database, first.key) is None
     for made in (second, third):
         assert await find_active(database, made.key) is not None
@@ -102,9 +114,36 @@ async def test_the_cap_of_keys_ends_the_oldest_or_refuses(database: Database) ->
     assert event["session_id"] == first.session_id
     assert json.loads(event["evidence"]) == {"reason": "session_limit", "invalidated_by": "alice"}
     before = await read(database), await read(database, security_event)
-    with pytest.raises(SessionLimitReached):
-        await make(database, policy=replace(POLICY, at_cap=AtCap.REFUSE), now=NOW + 3 * HOURS)
+    for act in (make, plan):
+        with pytest.raises(SessionLimitReached):
+            await act(database, policy=replace(POLICY, at_cap=AtCap.REFUSE), now=NOW + 3 * HOURS)
     assert (await read(database), await read(database, security_event)) == before
+
+
+async def test_a_plan_says_what_making_the_key_then_does_and_writes_nothing(database: Database) -> None:
+    """Sessions of others, of other types and over ones do not count, and neither do rows of applications."""
+    await add_person(database)
+    await add_person(database, "bob")
+    assert await plan(database) == PlannedKey(NOW + 30 * DAYS, ())
+    assert await read(database) == []
+    first, second = [await make(database) for _ in range(2)]
+    await make(database, replace(WANTED, username="bob"))
+    await make(database, replace(WANTED, session_type=SessionType.CONSOLE))
+    await write_row(database, SessionType="api", ExpiresAt=NOW + DAYS)
+    oldest = min(first.session_id, second.session_id)
+    before = await read(database), await read(database, security_event)
+    planned = await plan(database, replace(WANTED, lifetime=DAYS), now=NOW + HOURS)
+    assert planned == PlannedKey(NOW + HOURS + DAYS, (oldest,))
+    assert (await read(database), await read(database, security_event)) == before
+    made = await make(database, replace(WANTED, lifetime=DAYS), now=NOW + HOURS)
+    assert (made.expires_at, made.ended) == (planned.expires_at, planned.ended)
+
+
+async def test_a_plan_ends_as_many_as_a_cap_that_was_lowered_takes(database: Database) -> None:
+    await add_person(database)
+    made = [await make(database, now=NOW + number * HOURS) for number in range(2)]
+    planned = await plan(database, policy=replace(POLICY, max_sessions=1), now=NOW + 2 * HOURS)
+    assert planned.ended == tuple(one.session_id for one in made)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +172,10 @@ async def test_a_key_that_cannot_be_made_says_why_and_leaves_nothing(
     off = sa.update(sys_user).where(sys_user.c.User == "disabled").values(Active=False)
     await database.write(lambda db: db.execute(off))
     await database.write(lambda db: db.execute(sa.insert(sys_user).values(User="written by hand", Package=PACKAGE)))
-    with pytest.raises(error) as refused:
-        await make(database, replace(WANTED, **changes))
-    assert says in refused.value.message
+    for act in (make, plan):
+        with pytest.raises(error) as refused:
+            await act(database, replace(WANTED, **changes))
+        assert says in refused.value.message
     for table in (sys_usersession, session_credential, security_event):
         assert await read(database, table) == []
 
@@ -179,5 +219,5 @@ async def _waits(database: Database, making: "asyncio.Task[MadeKey]") -> bool:
 
 
 def test_a_key_is_shown_by_no_representation() -> None:
-    made = MadeKey("s" * 64, NOW, 0, "the key itself")
+    made = MadeKey("s" * 64, NOW, (), "the key itself")
     assert "the key itself" not in repr(made)

@@ -12,12 +12,14 @@ import httpx
 import pytest
 
 from bridge.model import Origin, SessionType, digest
-from bridge.storage.tables import session_credential, sys_user
+from bridge.storage.tables import session_credential, sys_user, sys_usersession
+from bridge.storage.tables.facts import Writer
 from tests.browser import Browser
 from tests.double import KeycloakDouble
 from tests.integration.replicas import Replica, ask, replica
 from tests.integration.service import APPLICATION, Service
 from tests.integration.stored_sessions import HOURS, new_session, open_one, read
+from tests.integration.test_schema_writers import not_default, written_by
 from tests.unit.test_places import write_database
 
 MEGABYTE = 1_000_000
@@ -162,6 +164,9 @@ async def test_every_column_that_a_sign_in_fills_holds_what_is_known(
         (credential,) = await read(service.database, session_credential)
         sessions = list(double.realm.sessions.online.values())
         cookie = str(browser.cookie("__Host-kb-demo"))
+    # Where it is named as a writer, and nowhere else; this is the person's first device, so nothing is suspicious.
+    filled = not_default(row, sys_usersession) | {"IsActive", "SuspiciousActivityCount"}
+    assert filled == written_by("sys_usersession", Writer.SIGN_IN)
     (keycloak,) = [one for one in sessions if one.id == row["Sid"]]
     moments = [row.pop(name) for name in ("CreatedAt", "LastActivity", "UpdatedAt")]
     assert began <= moments[0] <= datetime.now(tz=UTC)

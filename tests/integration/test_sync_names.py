@@ -1,5 +1,6 @@
 """Names that move between people: nobody ever becomes somebody else."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -140,6 +141,34 @@ async def sign_in(mirror: Mirror, username: str) -> None:
         "INSERT INTO keycloak_grant (session_id, sealed_id_token, updated_at) "
         f"VALUES ('{'s' * 64}', 'sealed', '2026-01-01 00:00:00{zone}')",
     )
+
+
+async def ends_in_the_audit_trail(mirror: Mirror) -> list[tuple[object, ...]]:
+    """Return what the audit trail holds of ended sessions, in the order of their handles."""
+    rows = await mirror.query("SELECT * FROM security_event WHERE event = 'session_ended' ORDER BY session_id")
+    assert {(row["ip_address"], row["request_id"]) for row in rows} <= {(None, None)}
+    return [(row["session_id"], row["username"], row["sub"], json.loads(row["evidence"])) for row in rows]
+
+
+async def test_each_session_that_ends_with_its_person_is_in_the_audit_trail(mirror: Mirror) -> None:
+    """Those that had ended before are not, nor those of others, and a second run tells nothing again."""
+    await sign_in(mirror, "ann")
+    people = await mirror.users()
+    for handle, username, alive in (("t" * 64, "ann", True), ("u" * 64, "ann", False), ("v" * 64, "ben", True)):
+        who = {name: people[username][name] for name in ("User", "Issuer", "Sub")}
+        await mirror.insert_session(SessionId=handle, Origin="bridge", IsActive=alive, **who)
+    mirror.double.realm.change_user("ann", enabled=False)
+    await mirror.run()
+    disabled = {"reason": "user_disabled", "invalidated_by": "sync"}
+    ann = [(handle * 64, "ann", people["ann"]["Sub"], disabled) for handle in "st"]
+    assert await ends_in_the_audit_trail(mirror) == ann
+    mirror.double.realm.delete_user("ben")
+    mirror.double.realm.add_user("ben")
+    await mirror.run()
+    gone = {"reason": "user_gone", "invalidated_by": "sync"}
+    assert await ends_in_the_audit_trail(mirror) == [*ann, ("v" * 64, "ben", people["ben"]["Sub"], gone)]
+    await mirror.run()
+    assert len(await ends_in_the_audit_trail(mirror)) == 3
 
 
 async def test_retiring_deletes_credentials_and_grants(mirror: Mirror) -> None:

@@ -144,6 +144,7 @@ async def test_a_session_that_is_gone_ends(mirror: Mirror, offline: bool) -> Non
     assert report.counts.sessions_ended == 1
     ended = {row["User"]: row for row in await mirror.sessions()}
     assert (ended["ann"]["IsActive"], ended["ann"]["InvalidatedReason"]) == (False, "keycloak_session_ended")
+    assert await mirror.query("SELECT * FROM security_event") == [], "the row alone tells of it"
     assert (ended["ann"]["InvalidatedBy"], ended["ben"]["IsActive"]) == ("sync", True)
     assert ended["ann"]["InvalidatedAt"] is not None
     assert (ended["ann"]["MissingSince"], ended["ben"]["MissingSince"]) == (ended["ann"]["InvalidatedAt"], None)

@@ -46,7 +46,10 @@ def as_process(config: Path, *words: str | bytes, **options: Any) -> "subprocess
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def test_a_person_is_created_listed_and_shown(run: Run) -> None:
+def test_a_person_is_created_listed_and_shown(run: Run, config: Path) -> None:
+    file = config.parent / "groups.toml"
+    file.write_text('[[usergroup]]\ncode = "stock"\n[[usergroup]]\ncode = "till"\n', encoding="utf-8")
+    run("usergroups", "seed", str(file), "--package", "demo")
     made = create(run, "till", "--email", "till@example.com", "--group", "stock", "--group", "till", "--store", "1")
     (listed,) = in_demo(run, "user", "list")
     assert (listed["username"], listed["uuid"], listed["package"]) == ("till", made["Uuid"], "demo")
@@ -124,6 +127,8 @@ def test_what_is_wrong_with_a_person_is_one_sentence(run: Run) -> None:
         (("x" * 151,), "has 151 characters, and at most 150"),
         (("bob", "--email", "nobody"), "Email 'nobody' is no e-mail address."),
         (("bob", "--group", "a,b"), "The group code 'a,b' holds a comma"),
+        (("bob", "--group", "night", "--group", "day"), "The package demo has no group of this code: 'night', 'day'."),
+        (("bob", "--group", "night"), "Make it with keycloak-bridge usergroups seed;"),
         (("a\x1b[2J",), "'a\\x1b[2J' holds control characters"),
     ):
         told = in_demo(run, "user", "create", *words, status=1)

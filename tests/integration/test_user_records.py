@@ -1,9 +1,11 @@
 """People as an operator sees and enters them: found as they are spelt, and refused rather than changed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +17,10 @@ from bridge.flows import people
 from bridge.flows.people import NewUser
 from bridge.model import Identity, Profile
 from bridge.sealing import Sealer, TooLongToSeal, open_legacy
-from bridge.storage import preferences, users
+from bridge.storage import preferences, usergroups, users
 from bridge.storage.database import Database, open_database
-from bridge.storage.tables import sys_user, sys_user_history, sys_usersession
+from bridge.storage.tables import security_event, sys_user, sys_user_history, sys_usersession
+from bridge.storage.usergroups import Usergroup
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 SEALER = Sealer([bytes(range(32))])
@@ -33,12 +36,18 @@ TILL = NewUser(
 
 @pytest.fixture
 async def database(migrated_database_url: str) -> AsyncIterator[Database]:
+    """A database whose packages have the groups of the person."""
+    groups = [Usergroup(code, code, active=code != "stock") for code in sorted(set(TILL.usergroups))]
     async with open_database(migrated_database_url) as opened:
+        for package in ("demo", "other"):
+            await opened.write(partial(usergroups.seed, groups=groups, package=package, now=NOW))
         yield opened
 
 
 async def create(database: Database, new: NewUser = TILL, *, package: str = "demo", dry_run: bool = False) -> str:
-    row = await people.create_user(database, new, package=package, sealer=SEALER, now=NOW, dry_run=dry_run)
+    row = await people.create_user(
+        database, new, package=package, sealer=SEALER, created_by="command:root", now=NOW, dry_run=dry_run
+    )
     return str(row["Uuid"])
 
 
@@ -67,6 +76,29 @@ async def test_a_created_person_is_a_local_row_with_history(database: Database) 
     )
     assert (row.Issuer, row.Sub, row.Password, row.loginpassword, row.RegisterDate) == (None, None, None, None, NOW)
     assert (entry.change, entry.cause, entry.uuid) == ("created", "command", uuid)
+
+
+async def test_the_audit_trail_tells_who_created_a_person(database: Database) -> None:
+    uuid = await create(database, replace(TILL, legacy_password="correct horse"))
+    async with database.reading() as db:
+        event = (await db.execute(sa.select(security_event))).one()
+    assert (event.event, event.package, event.username, event.at) == ("user_created", "demo", "till 7", NOW)
+    assert (event.issuer, event.sub, event.session_id) == (None, None, None)
+    assert json.loads(event.evidence) == {"created_by": "command:root", "uuid": uuid}
+
+
+@pytest.mark.parametrize("code", ["stok", "Stock", "stocks", "guests only"])
+async def test_a_group_that_the_package_does_not_have_is_refused_by_its_name(database: Database, code: str) -> None:
+    guests_only = [Usergroup("guests only", "Guests")]
+    await database.write(partial(usergroups.seed, groups=guests_only, package="guests", now=NOW))
+    for dry_run in (True, False):
+        with pytest.raises(UsergroupRefused) as refused:
+            await create(database, replace(TILL, usergroups=("till", code)), dry_run=dry_run)
+        assert refused.value.message == f"The package demo has no group of this code: '{code}'."
+        assert "keycloak-bridge usergroups seed" in str(refused.value.hint)
+    for table in (sys_user, sys_user_history, security_event):
+        async with database.reading() as db:
+            assert (await db.execute(sa.select(table))).all() == []
 
 
 async def test_a_name_is_enough(database: Database) -> None:

@@ -1,5 +1,6 @@
 """The commands about group codes, as an operator meets them: what they print, change and refuse."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,14 +47,38 @@ def test_groups_are_seeded_from_a_file_and_listed(run: Run, config: Path) -> Non
         "written": True,
     }
     assert planned == [done | {"written": False}]
-    assert in_demo(run, "usergroups", "list") == [
+    listed = in_demo(run, "usergroups", "list")
+    assert [one.pop("package") for one in listed] == ["demo", "demo"]
+    assert listed == [
         {"code": "staff", "name": "Staff", "description": None, "keycloak_path": "/staff", "active": True},
         {"code": "till", "name": "till", "description": None, "keycloak_path": None, "active": False},
     ]
     everywhere = run("usergroups", "seed", file, "--all").stdout
     assert "demo: 0 created, 0 updated, 2 unchanged.\n" in everywhere
     assert "guests: 2 created, 0 updated, 0 unchanged.\n  created: staff\n  created: till\n" in everywhere
-    assert "STAFF" not in run("usergroups", "list", "--package", "guests").stdout.splitlines()[0]
+    assert "PACKAGE" not in run("usergroups", "list", "--package", "guests").stdout.splitlines()[0]
+
+
+def test_the_groups_of_all_packages_are_listed_side_by_side(run: Run, config: Path) -> None:
+    file = str(config.parent / "groups.toml")
+    assert run("usergroups", "list", "--all").stdout == "There are no groups; see usergroups seed.\n"
+    run("usergroups", "seed", file, "--all")
+    head, *lines = run("usergroups", "list", "--all").stdout.splitlines()
+    assert head.split()[:2] == ["PACKAGE", "CODE"]
+    assert [line.split()[:2] for line in lines] == [
+        ["demo", "staff"],
+        ["demo", "till"],
+        ["guests", "staff"],
+        ["guests", "till"],
+    ]
+    listed = json.loads(run("usergroups", "list", "--all", "--json").stdout)
+    assert [(one["package"], one["code"], one["active"]) for one in listed[1:3]] == [
+        ("demo", "till", False),
+        ("guests", "staff", True),
+    ]
+    refused = run("usergroups", "list", "--all", "--package", "demo")
+    assert refused.exit_code == 2
+    assert "--all and --package exclude each other." in " ".join(refused.stderr.replace("│", " ").split())
 
 
 def test_groups_are_seeded_from_keycloak_where_it_can_be_read(run: Run, double: KeycloakDouble) -> None:

@@ -193,6 +193,12 @@ def test_completion_names_commands_groups_and_options() -> None:
     assert set(complete("--")) >= {"--config", "--version", "--install-completion", "--show-completion"}
 
 
+def test_completion_offers_the_types_of_sessions() -> None:
+    assert complete("session list --type ") == ["web", "api", "mobile", "console"]
+    assert complete("session end --user alice --type c") == ["console"]
+    assert complete("session create alice --type ") == ["api", "console"]
+
+
 def test_bash_completes_after_install_completion(tmp_path: Path) -> None:
     bash = shutil.which("bash") or skip_because("the program bash is not on the PATH")
     program = Path(sys.executable).with_name("keycloak-bridge")

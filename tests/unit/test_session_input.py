@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import SessionRefused
-from bridge.model import Device, Identity, NewSession, Place, SessionType, digest
+from bridge.model import Device, Identity, LoginMethod, NewSession, Place, SessionType, digest
 from bridge.storage.session_input import (
     LONGEST_USER_AGENT,
     check_address,
@@ -109,6 +109,27 @@ def test_city_and_country_must_fit_together_too() -> None:
 def test_an_unknown_type_is_refused_by_name_with_those_there_are(kind: Any) -> None:
     message = refusal(replace(GOOD, session_type=kind))
     assert message == f"{kind[:60]!r} is no session type; there are web, api, mobile, console."
+
+
+@pytest.mark.parametrize("method", [None, "password", "otp", "sso", "api_key", *LoginMethod])
+def test_a_known_way_to_sign_in_is_accepted(method: Any) -> None:
+    check_new_session(changed(login_method=method))
+
+
+@pytest.mark.parametrize("method", ["", "SSO", "magic", "x" * 1000, "\ud800"])
+def test_an_unknown_way_to_sign_in_is_refused_by_name_with_those_there_are(method: str) -> None:
+    message = refusal(changed(login_method=method))
+    assert message == f"{method[:60]!r} is no login method; there are password, otp, sso, api_key."
+
+
+@pytest.mark.parametrize("path", ["username", "identity.issuer", "identity.sub", "identity.package"])
+def test_an_empty_text_is_nobody(path: str) -> None:
+    assert refusal(with_text(path, "")) == f"{TEXTS[path][0]} is empty."
+
+
+@pytest.mark.parametrize("path", sorted({*TEXTS} - {"username", "identity.issuer", "identity.sub", "identity.package"}))
+def test_any_other_text_may_be_empty(path: str) -> None:
+    check_new_session(with_text(path, ""))
 
 
 @pytest.mark.parametrize("name", ["created_at", "expires_at", "auth_time"])

@@ -10,7 +10,9 @@ from bridge.storage.session_queries import PARAMETERS, published
 
 OPERATIONS: Mapping[str, str] = {
     "create_session": "Makes a session of the application's own (`Origin` is `local`). It signs nobody in at the "
-    "bridge: only a sign-in through the bridge does.",
+    "bridge: only a sign-in through the bridge does. `SessionType` must be `web`, `api`, `mobile` or `console`. The "
+    "database takes any text, and the application must give one of these: the library and the command of the bridge "
+    "refuse to list, count or end sessions by another type.",
     "get_active_session": "Finds the living session of a token, with its person: a session of the bridge by the value "
     "of its cookie or access token, one of the application by its `SessionToken`. No row means: not signed in.",
     "update_activity": "Notes that a living session was used. Times never go back, and `ExpiresAt` never moves.",

@@ -70,6 +70,8 @@ describe(
         Writer.PERSON: ALL,
         Writer.SESSION_COMMAND: ALL,
         Writer.USER_COMMAND: ALL,
+        Writer.KEYS_COMMAND: ALL,
+        Writer.SYNC: ALL,
     },
     relations=(
         Relation(("session_id",), "sys_usersession", ("SessionId",), "the session; its row may be gone"),

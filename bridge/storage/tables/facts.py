@@ -30,6 +30,7 @@ class Writer(StrEnum):
     SYNC = "sync"
     CLEAN_UP = "clean-up"
     SERVICE = "service"
+    LIBRARY = "library"
     SESSION_COMMAND = "session command"
     USER_COMMAND = "user command"
     USERGROUPS_COMMAND = "usergroups command"
@@ -42,14 +43,18 @@ WRITERS: Mapping[Writer, str] = {
     Writer.SIGN_IN: "Somebody signs in through the bridge, or tries to.",
     Writer.ACTIVITY: "A session of the bridge is used. Written in batches, some seconds later.",
     Writer.ROTATION: "The bridge gives a session in use a new credential.",
-    Writer.CODE_EXCHANGE: "A native app exchanges its one-time code for tokens.",
-    Writer.TOKEN_REFRESH: "A native app uses its refresh token, or the bridge refreshes Keycloak's tokens.",
-    Writer.PERSON: "Somebody names or trusts a device, or changes a preference, on the pages of the bridge.",
+    Writer.CODE_EXCHANGE: "A native app exchanges its one-time code for tokens. There is no sign-in for apps in this "
+    "version.",
+    Writer.TOKEN_REFRESH: "A native app uses its refresh token, or the bridge refreshes Keycloak's tokens. Neither "
+    "happens in this version.",
+    Writer.PERSON: "Somebody names or trusts a device, or changes a preference. There are no pages for that in this "
+    "version.",
     Writer.SIGN_OUT: "The bridge ends a session: a sign-out, an end from a list of sessions, a cap, a theft, "
     "or a logout that Keycloak tells of.",
     Writer.SYNC: "The sync mirrors users, groups and sessions of Keycloak.",
     Writer.CLEAN_UP: "The periodic clean-up ends what has expired and deletes what is kept no longer.",
     Writer.SERVICE: "The running service, for its own work.",
+    Writer.LIBRARY: "A program makes or uses sessions through `bridge.storage`.",
     Writer.SESSION_COMMAND: "An operator uses a command of the group session.",
     Writer.USER_COMMAND: "An operator uses a command of the group user.",
     Writer.USERGROUPS_COMMAND: "An operator uses a command of the group usergroups.",

@@ -125,6 +125,11 @@ describe(
     "A row is never deleted before it is inactive. Rows of origin `local` are the application's to delete.",
     written_by={
         Writer.SIGN_IN: "SessionId User Package SessionToken SessionType IpAddress UserAgent CreatedAt LastActivity "
+        "ExpiresAt IsActive DeviceName Location LoginMethod Issuer Realm Sub Sid ClientId Origin AuthTime Acr "
+        "OauthStateId IdleExpiresAt LastIpAddress SuspiciousActivityCount DeviceFingerprint UserAgentHash DeviceType "
+        "OperatingSystem OperatingSystemVersion Browser BrowserVersion LocationCity LocationCountry ClientsAccessed "
+        "LastClientAccessed LastClientAccessedAt UpdatedAt",
+        Writer.LIBRARY: "SessionId User Package SessionToken SessionType IpAddress UserAgent CreatedAt LastActivity "
         "ExpiresAt IsActive DeviceId DeviceName Location LoginMethod Issuer Realm Sub Sid ClientId Origin AuthTime Acr "
         "OauthStateId IdleExpiresAt RememberMe LastIpAddress SuspiciousActivityCount IsTrusted DeviceFingerprint "
         "UserAgentHash DeviceType OperatingSystem OperatingSystemVersion Browser BrowserVersion LocationCity "

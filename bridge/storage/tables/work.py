@@ -133,7 +133,7 @@ describe(
 describe(
     sync_run,
     purpose="Says what each run of the sync read and changed, and whether it was complete.",
-    kept="For ever.",
+    kept="For ever; no setting limits it.",
     written_by={Writer.SYNC: ALL},
 )
 describe(
