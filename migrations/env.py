@@ -39,7 +39,7 @@ def _run(connection: Connection) -> None:
 
 def _make_triggers(connection: Connection) -> Migrated:
     """Make the triggers that are missing once the newest schema is reached; an older one works without them."""
-    found = str(read_revision(connection))
+    found = read_revision(connection) or "none"
     return Migrated(found, ensure_triggers(connection) if found == context.script.get_current_head() else None)
 
 

@@ -11,7 +11,7 @@ from bridge.cli.outcome import FAILED
 from bridge.cli.output import Column, show_fields, show_json, show_rows, visible
 
 if TYPE_CHECKING:
-    from bridge.flows.people import Erased
+    from bridge.flows.people import Erased, NewUser
     from bridge.model import User
     from bridge.storage.user_history import UserChange
 
@@ -102,10 +102,9 @@ def create_user(
     as_json: JsonOption = False,
 ) -> None:
     """Enter a person who is not at Keycloak, for old applications; nobody can sign in through the bridge with it."""
-    from bridge.flows import people  # noqa: PLC0415 - heavy
-    from bridge.flows.sealing_keys import build_sealer, check_keys  # noqa: PLC0415 - heavy
+    from bridge.flows.people import NewUser  # noqa: PLC0415 - heavy
 
-    new = people.NewUser(
+    new = NewUser(
         username,
         email=email,
         first_name=first_name,
@@ -115,30 +114,33 @@ def create_user(
         usergroups=tuple(usergroup or ()),
         legacy_password=_read_password() if password_stdin else None,
     )
-
-    async def step(opened: Opened) -> dict[str, Any]:
-        chosen = choose_package(opened.settings, package)
-        sealer = build_sealer(opened.settings.sealing)
-        if new.legacy_password is not None and not dry_run:
-            await check_keys(opened.database, sealer, now=opened.now())
-        row = await people.create_user(
-            opened.database,
-            new,
-            package=chosen,
-            sealer=sealer,
-            created_by=name_operator(),
-            now=opened.now(),
-            dry_run=dry_run,
-        )
-        return {"created": not dry_run, **row}
-
-    found = run(context, step)
+    found = run(context, lambda opened: _create(opened, new, package=package, dry_run=dry_run))
     if as_json:
         show_json(found)
-    elif dry_run:
-        typer.echo(f"{visible(username)} would be created in {found['Package']}.")
-    else:
-        typer.echo(f"{visible(username)} is created in {found['Package']} with the Uuid {found['Uuid']}.")
+        return
+    done = "would be created" if dry_run else "is created"
+    uuid = "" if dry_run else f" with the Uuid {found['Uuid']}"
+    typer.echo(f"{visible(username)} {done} in {found['Package']}{uuid}.")
+
+
+async def _create(opened: Opened, new: "NewUser", *, package: str | None, dry_run: bool) -> dict[str, Any]:
+    from bridge.flows import people  # noqa: PLC0415 - heavy
+    from bridge.flows.sealing_keys import build_sealer, check_keys  # noqa: PLC0415 - heavy
+
+    chosen = choose_package(opened.settings, package)
+    sealer = build_sealer(opened.settings.sealing)
+    if new.legacy_password is not None and not dry_run:
+        await check_keys(opened.database, sealer, now=opened.now())
+    row = await people.create_user(
+        opened.database,
+        new,
+        package=chosen,
+        sealer=sealer,
+        created_by=name_operator(),
+        now=opened.now(),
+        dry_run=dry_run,
+    )
+    return {"created": not dry_run, **row}
 
 
 @group.command("preferences")

@@ -142,6 +142,12 @@ async def _write(db: Db, *, batch: list[_Noted], now: datetime) -> None:
         await security_events.append(db, entry, now=now)
 
 
+def _was_alive(session: UserSession, at: datetime) -> bool:
+    """Return whether the use will be written: the statement of `update_activity` asks the same."""
+    idle_ends = session.idle_expires_at
+    return session.is_active and session.expires_at > at and (idle_ends is None or idle_ends > at)
+
+
 async def _find_change(db: Db, one: _Noted, *, now: datetime) -> SecurityEvent | None:
     """Return that a session is used from another address than before, unless another batch has said so already."""
     session, address = one.session, one.ip_address
@@ -151,7 +157,7 @@ async def _find_change(db: Db, one: _Noted, *, now: datetime) -> SecurityEvent |
     rows = await user_sessions.get_user_sessions(
         db, None, package=session.package, now=now, session_id=session.session_id, ended=True
     )
-    if not rows or not rows[0].is_active or rows[0].last_ip_address == address:
+    if not rows or not _was_alive(rows[0], one.at) or rows[0].last_ip_address == address:
         return None
     return SecurityEvent(
         "address_changed",

@@ -22,9 +22,10 @@ from bridge.keycloak.http import open_http
 from bridge.keycloak.permissions import check_permissions, check_scope, check_surplus
 from bridge.keycloak.provider import Provider
 from bridge.places import open_places
+from bridge.sealing import Sealer
 from bridge.storage.database import Db, check_clock, open_database
 from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
-from bridge.storage.migrate import check_schema
+from bridge.storage.migrate import check_schema, is_newer, newest_revision
 
 __all__ = ["Finding", "run_check"]
 
@@ -63,23 +64,27 @@ async def _check_database(settings: Settings) -> list[Finding]:
         try:
             async with database.reading() as db:
                 found.append(Finding("database", ok=True, message=f"It answers ({db.dialect.name})."))
-                schema = await _check_schema(db)
-                found += [schema, await _check_clock(db)]
-                if schema.ok:
-                    found.append(await _check_triggers(db))
-                    found.append(await report_keys(db, build_sealer(settings.sealing)))
+                schema, *others = await _check_schema(db, build_sealer(settings.sealing))
+                found += [schema, await _check_clock(db), *others]
         except StorageError as error:
             mend = "Look at database.url: the server must run, and the database and its user must exist."
             found.append(report_failure("database", error, mend=mend))
     return found
 
 
-async def _check_schema(db: Db) -> Finding:
+async def _check_schema(db: Db, sealer: Sealer) -> list[Finding]:
+    """Look at the schema, and at what can be asked only where there is one."""
     try:
-        await check_schema(db)
+        revision = await check_schema(db)
     except StorageError as error:
-        return Finding("database schema", ok=False, message=error.message, mend="keycloak-bridge migrate")
-    return Finding("database schema", ok=True, message="It is the one of this version.")
+        return [Finding("database schema", ok=False, message=error.message, mend="keycloak-bridge migrate")]
+    keys = await report_keys(db, sealer)
+    if is_newer(revision):
+        # Its triggers may differ from ours, and rightly so.
+        message = f"It is at {revision}, newer than this version's {newest_revision()}: replace this version soon."
+        return [Finding("database schema", ok=True, message=message), keys]
+    schema = Finding("database schema", ok=True, message="It is the one of this version.")
+    return [schema, await _check_triggers(db), keys]
 
 
 async def _check_clock(db: Db) -> Finding:

@@ -8,10 +8,13 @@ What they do binds them all: each goes by the database's clock when its own is a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Protocol
 
 from bridge.config.policy import RetentionSettings
+from bridge.errors import StorageError
 from bridge.storage import (
     keycloak_grants,
     lockouts,
@@ -33,7 +36,17 @@ SESSIONS_AT_ONCE = 100
 """Each row stands in some seventeen indexes, and whoever waits for its lock is to wait for a moment only."""
 PAUSE_SECONDS = 0.02
 """Between two transactions: writers of other processes only look now and then whether SQLite is free."""
+MOST_FOUND = 50_000
+"""Bounds the memory; what is beyond is deleted ten minutes later."""
 Deletion = Callable[[Db], Awaitable[int]]
+Delete = Callable[[Db, Sequence[str]], Awaitable[int]]
+
+
+class Find(Protocol):
+    """Returns the keys of at most `limit` rows."""
+
+    def __call__(self, db: Db, *, limit: int) -> Awaitable[list[str]]:
+        """Look for them, without a lock."""
 
 
 async def find_sure_time(database: Database, *, now: datetime) -> datetime:
@@ -82,21 +95,37 @@ async def count_overdue(database: Database, retention: RetentionSettings, *, now
 async def delete_old(database: Database, retention: RetentionSettings, *, now: datetime, limit: int = BATCH) -> int:
     """Delete what is over in the private tables, and return how many rows that were.
 
-    Then the database looks anew at how its rows are spread, where it does not do so by itself.
+    Then the database looks anew at how its rows are spread, where it does not do so by itself. A step that fails keeps
+    none of the others from being done.
+
+    Raises:
+        StorageError: of the first step that failed.
     """
-    steps: list[Deletion] = [
+    deletions: list[Deletion] = [
         lambda db: oauth_states.delete_old(db, now=now, limit=limit),
         lambda db: session_credentials.delete_expired(db, now=now, limit=limit),
-        lambda db: keycloak_grants.delete_of_ended(db, limit=limit),
-        lambda db: session_credentials.delete_of_ended(db, limit=limit),
         lambda db: session_revocations.delete_old(db, now=now, limit=limit),
         lambda db: lockouts.delete_old(db, now=now, limit=limit),
         lambda db: delete_kept_until(db, now=now, limit=limit),
         lambda db: user_history.delete_old(db, before=now - retention.user_history, limit=limit),
         lambda db: security_events.delete_old(db, before=now - retention.security_events, limit=limit),
     ]
-    deleted = sum([await _until_done(database, step, limit=limit) for step in steps])
-    await database.write(statistics.refresh)
+    steps: list[Callable[[], Awaitable[int | None]]] = [
+        *(partial(_until_done, database, deletion, limit=limit) for deletion in deletions),
+        *(
+            partial(_find_and_delete, database, table.find_of_ended, table.delete_of_ended, limit=limit)
+            for table in (keycloak_grants, session_credentials)
+        ),
+        partial(database.write, statistics.refresh),
+    ]
+    deleted, failures = 0, []
+    for step in steps:
+        try:
+            deleted += await step() or 0
+        except StorageError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
     return deleted
 
 
@@ -123,3 +152,20 @@ async def _until_done(database: Database, step: Deletion, *, limit: int) -> int:
         total += deleted
         if deleted < limit:
             return total
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _find_and_delete(database: Database, find: Find, delete: Delete, *, limit: int) -> int:
+    """Delete what applications have left of sessions that they ended. No index finds it: it is read without a lock."""
+    async with database.reading(patient=True) as db:
+        found = await find(db, limit=MOST_FOUND)
+    total = 0
+    for first in range(0, len(found), limit):
+        part = found[first : first + limit]
+        total += await database.write(partial(_apply, delete=delete, keys=part))
+        await asyncio.sleep(PAUSE_SECONDS)
+    return total
+
+
+async def _apply(db: Db, *, delete: Delete, keys: Sequence[str]) -> int:
+    return await delete(db, keys)

@@ -97,11 +97,7 @@ async def start(
         return_to or rp.default_return_to, public_url=rp.public_url, allowed=rp.settings.return_to
     )
     metadata = await rp.provider.fetch_metadata()
-    request = AuthorizationRequest(
-        state=(RESTARTED if restarted else "") + secrets.token_urlsafe(32),
-        nonce=secrets.token_urlsafe(32),
-        code_verifier=pkce.build_code_verifier(),
-    )
+    request = _build_request(restarted=restarted)
     state_digest, binding, now = digest(request.state), secrets.token_urlsafe(32), rp.now()
     place = {"table": TABLE, "row": state_digest}
     login = PendingLogin(
@@ -129,6 +125,14 @@ async def start(
         hints=hints,
     )
     return Started(url, state_digest, binding)
+
+
+def _build_request(*, restarted: bool) -> AuthorizationRequest:
+    return AuthorizationRequest(
+        state=(RESTARTED if restarted else "") + secrets.token_urlsafe(32),
+        nonce=secrets.token_urlsafe(32),
+        code_verifier=pkce.build_code_verifier(),
+    )
 
 
 async def _remember(rp: RelyingParty, client: ClientFacts, login: PendingLogin) -> None:

@@ -1,5 +1,6 @@
 """Keycloak's tokens of a session, sealed; the id_token is the hint of a sign-out, the refresh_token keeps it alive."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select
@@ -47,14 +48,20 @@ async def delete_of_session(db: Db, session_id: str) -> None:
     await db.execute(delete(keycloak_grant).where(keycloak_grant.c.session_id == session_id))
 
 
-async def delete_of_ended(db: Db, *, limit: int) -> int:
-    """Delete tokens of at most `limit` sessions that an application has ended by itself, and return how many."""
+async def find_of_ended(db: Db, *, limit: int) -> list[str]:
+    """Return the SessionId of at most `limit` sessions with tokens that an application has ended by itself."""
     c = keycloak_grant.c
     found = await db.execute(select(c.session_id).where(is_of_ended(c.session_id)).limit(limit))
-    session_ids = [str(one) for one in found.scalars()]
+    return [str(one) for one in found.scalars()]
+
+
+async def delete_of_ended(db: Db, session_ids: Sequence[str]) -> int:
+    """Delete what `find_of_ended` has found, as far as it is still ended; return how many there were."""
+    c, deleted = keycloak_grant.c, 0
     for part in in_parts(session_ids):
-        await db.execute(delete(keycloak_grant).where(c.session_id.in_(part)))
-    return len(session_ids)
+        chosen = delete(keycloak_grant).where(c.session_id.in_(part), is_of_ended(c.session_id))
+        deleted += (await db.execute(chosen)).rowcount
+    return deleted
 
 
 async def count_of_ended(db: Db) -> int:

@@ -95,11 +95,11 @@ def is_newer(revision: str) -> bool:
     return revision not in {one.revision for one in ScriptDirectory(str(_script_directory())).walk_revisions()}
 
 
-async def check_schema(db: Db) -> None:
-    """Refuse a database that was not migrated to this version.
+async def check_schema(db: Db) -> str:
+    """Refuse a database that was not migrated to this version, and return its revision.
 
     A newer one is accepted: each migration lets the release before it go on working, and replicas are replaced one
-    after the other.
+    after the other. `is_newer` tells.
 
     Raises:
         SchemaOutdated: with the command that mends it.
@@ -110,6 +110,7 @@ async def check_schema(db: Db) -> None:
             f"The database is at schema {found or 'none'}, and this version needs {newest}.",
             hint="Run: keycloak-bridge migrate",
         )
+    return found
 
 
 def was_locked(error: DBAPIError) -> bool:

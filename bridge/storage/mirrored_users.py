@@ -178,7 +178,7 @@ async def _end_sessions(db: Db, subs: Sequence[str], *, issuer: str, package: st
     for part in _parts(subs):
         of_users = (s.Issuer == issuer, s.Package == package, s.Sub.in_(part))
         active = (*of_users, s.IsActive == True)  # noqa: E712 - SQL
-        # Held first, so that nobody ends one of them between its entry and its end; in the order that all take.
+        # Held first, so that nobody ends one of them between its entry and its end.
         await db.execute(select(s.SessionId).where(*active).order_by(s.SessionId).with_for_update())
         await security_events.append_ended(db, *active, reason=reason, invalidated_by=SYNC, now=now)
         await db.execute(
@@ -193,9 +193,11 @@ async def _end_sessions(db: Db, subs: Sequence[str], *, issuer: str, package: st
                 LastActivity=s.LastActivity,
             )
         )
-        ids = select(s.SessionId).where(*of_users)
-        for table in (session_credential, keycloak_grant):
-            await db.execute(delete(table).where(table.c.session_id.in_(ids)))
+        # By their keys: of a subquery MariaDB makes a walk through the whole table.
+        session_ids = list((await db.execute(select(s.SessionId).where(*of_users))).scalars())
+        for ids in _parts(session_ids):
+            for table in (session_credential, keycloak_grant):
+                await db.execute(delete(table).where(table.c.session_id.in_(ids)))
 
 
 def _lost(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, literal, select
+from sqlalchemy import ColumnElement, String, insert, literal, select
 
 from bridge.model import Identity
 from bridge.storage.database import Db
@@ -70,6 +70,7 @@ async def append_ended(db: Db, *which: ColumnElement[bool], reason: str, invalid
         "sub": s.Sub,
         "username": s.User,
         "session_id": s.SessionId,
+        "request_id": literal(REQUEST_ID.get(), String()),
         "evidence": literal(json.dumps({"reason": reason, "invalidated_by": invalidated_by})),
     }
     await db.execute(insert(security_event).from_select(list(values), select(*values.values()).where(*which)))

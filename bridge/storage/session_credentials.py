@@ -71,9 +71,9 @@ async def supersede(
     if result.rowcount != 1:
         return False
     if seen is not None:
-        # Whoever has got hold of it must not keep it: it ends with the old one.
-        lost = update(session_credential).where(k.digest == seen, k.session_id == session_id)
-        await db.execute(lost.values(superseded_by=new))
+        # Whoever has got hold of it must not keep it: it ends with the old one, and so does what it had replaced.
+        alike = update(session_credential).where(k.session_id == session_id)
+        await db.execute(alike.where(or_(k.digest == seen, k.superseded_by == seen)).values(superseded_by=new))
     await db.execute(
         insert(session_credential).values(
             digest=new, session_id=session_id, kind=COOKIE, created_at=now, expires_at=expires_at
@@ -107,13 +107,19 @@ async def delete_expired(db: Db, *, now: datetime, limit: int) -> int:
     return len(digests)
 
 
-async def delete_of_ended(db: Db, *, limit: int) -> int:
-    """Delete at most `limit` credentials of sessions that an application has ended by itself, and return how many."""
+async def find_of_ended(db: Db, *, limit: int) -> list[str]:
+    """Return digests of at most `limit` credentials of sessions that an application has ended by itself."""
     found = await db.execute(select(k.digest).where(is_of_ended(k.session_id)).limit(limit))
-    digests = [str(one) for one in found.scalars()]
+    return [str(one) for one in found.scalars()]
+
+
+async def delete_of_ended(db: Db, digests: Sequence[str]) -> int:
+    """Delete what `find_of_ended` has found, as far as its sessions are still ended; return how many there were."""
+    deleted = 0
     for part in in_parts(digests):
-        await db.execute(delete(session_credential).where(k.digest.in_(part)))
-    return len(digests)
+        chosen = delete(session_credential).where(k.digest.in_(part), is_of_ended(k.session_id))
+        deleted += (await db.execute(chosen)).rowcount
+    return deleted
 
 
 async def count_old(db: Db, *, now: datetime) -> int:

@@ -23,8 +23,9 @@ class ClientAddress:
 def find_client_address(peer: str | None, forwarded: Sequence[str], *, trusted: Sequence[Network]) -> ClientAddress:
     """Return the visitor's address; `forwarded` are the X-Forwarded-For headers in order.
 
-    A header of a host that is not trusted is not believed. When such a host has no public address and says of somebody
-    further away, it is a proxy that nobody named; its address, and that of a named one, stands for many people.
+    A header of a host that is not trusted is not believed. The address of a trusted proxy itself stands for many
+    people. So does that of a host without a public address which sends the header where no proxy is named at all; where
+    one is, a visitor must not get rid of the lockout by writing such a header.
     """
     found = read_address(peer)
     if found is None:
@@ -35,7 +36,7 @@ def find_client_address(peer: str | None, forwarded: Sequence[str], *, trusted: 
         if hop is None:
             return ClientAddress(str(found), is_shared=True)
         found = hop
-    return ClientAddress(str(found), is_shared=bool(hops) and not found.is_global)
+    return ClientAddress(str(found), is_shared=not trusted and bool(hops) and not found.is_global)
 
 
 def read_hop(text: str) -> Address | None:

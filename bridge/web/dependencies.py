@@ -1,5 +1,6 @@
 """What a route may ask for: the running bridge, the relying party of a package, facts of the client."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from bridge.model import ClientFacts
 from bridge.storage.database import Database
 from bridge.web import cookies
 from bridge.web.client_address import find_client_address
+
+BEARER = re.compile(r"bearer(?![\w-])(.*)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,22 @@ def read_credential(request: Request, rp: RelyingParty) -> Presented:
     A request that shows a key is judged by that alone: a program's mistake must not fall back on a cookie. Other
     schemes are for somebody else: a proxy's own password in front of an application, for instance.
     """
-    keys = [key.strip() for scheme, key in _read_authorization(request) if scheme.lower() == "bearer"]
+    keys = _read_keys(request)
     if not keys:
         return Presented(cookies.read_session(request, rp.package), is_bearer=False)
     usable = len(keys) == 1 and cookies.TOKEN.match(keys[0]) is not None
     return Presented(keys[0] if usable else None, is_bearer=True)
 
 
-def _read_authorization(request: Request) -> list[tuple[str, str]]:
-    parts = [header.strip().partition(" ") for header in request.headers.getlist("authorization")]
-    return [(scheme, value) for scheme, _, value in parts]
+def shows_key(request: Request) -> bool:
+    """Return whether a request shows a bearer key, a good one or not: no other site can make a browser do that."""
+    return bool(_read_keys(request))
+
+
+def _read_keys(request: Request) -> list[str]:
+    """Return what stands behind each `Bearer`; also what is spelt wrongly there, so that it counts as a wrong key."""
+    found = (BEARER.match(header.strip()) for header in request.headers.getlist("authorization"))
+    return [one[1].strip(" ") for one in found if one]
 
 
 RunningBridge = Annotated[Bridge, Depends(_depend_on_bridge)]

@@ -16,7 +16,7 @@ from bridge.flows.sealing_keys import build_sealer, check_keys
 from bridge.places import open_places
 from bridge.storage.database import check_clock, open_database
 from bridge.storage.installed_triggers import describe_mend, find_missing_triggers
-from bridge.storage.migrate import check_schema
+from bridge.storage.migrate import check_schema, is_newer, newest_revision
 from bridge.telemetry import configure_logging, get_logger
 from bridge.web.app import create_app, utc_now
 
@@ -102,9 +102,10 @@ async def _check_database(settings: Settings) -> None:
     async with open_database(url, pool_size=1, longest=settings.database.timeout) as database:
         async with database.reading() as db:
             await check_clock(db)
-            await check_schema(db)
-            missing = await find_missing_triggers(db)
-            if missing:
+            revision = await check_schema(db)
+            if is_newer(revision):
+                log.warning("database_schema_newer", revision=revision, needed=newest_revision())
+            elif missing := await find_missing_triggers(db):
                 log.warning(
                     "database_triggers_missing",
                     triggers=missing,

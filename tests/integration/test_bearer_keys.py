@@ -26,6 +26,7 @@ from tests.integration.stored_sessions import (
     read,
     read_one,
 )
+from tests.integration.test_logout import form_token
 
 DAYS = timedelta(days=1)
 POLICY = SessionPolicy(lifetime=30 * DAYS, idle=None, max_sessions=2)
@@ -122,6 +123,8 @@ async def test_the_scheme_is_read_as_its_standard_says(sqlite_service: Replica, 
     "value",
     [
         "Bearer",
+        "Bearer\t{key}",
+        "Bearer,{key}",
         "Bearer {key} {key}",
         "Bearer {key},Bearer {key}",
         "Bearer {key}=",
@@ -160,6 +163,22 @@ async def test_another_scheme_is_for_somebody_else(sqlite_service: Replica, valu
     refused = await ask(sqlite_service, Authorization=sent)
     assert (refused.status_code, refused.json()["error"]) == (401, "not_signed_in")
     assert await sqlite_service.count("login_lockout") == 0
+
+
+async def test_a_person_behind_a_proxy_with_a_password_signs_out_as_everybody_does(sqlite_service: Replica) -> None:
+    """H12: the browser adds that password by itself, so it proves no program: form, token and origin count as ever."""
+    proxy = {"Authorization": "Basic YWxpY2U6YWxpY2U="}
+    async with Browser(sqlite_service.url) as browser:
+        await browser.sign_in()
+        browser.http.headers.update(proxy)
+        forged = await browser.post("/logout", {"form_token": "x" * 43})
+        assert forged.status_code == 403
+        assert (await browser.get("/me")).status_code == 200
+        answer = await browser.post("/logout", {"form_token": await form_token(browser)})
+        assert answer.status_code == 303
+        assert "/protocol/openid-connect/logout" in answer.headers["location"]
+        assert browser.cookie(COOKIE) is None
+        assert (await browser.get("/me")).status_code == 401
 
 
 async def test_several_authorization_headers_are_none(sqlite_service: Replica) -> None:

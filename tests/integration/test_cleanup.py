@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.config.policy import RetentionSettings
+from bridge.errors import DatabaseUnavailable
 from bridge.flows.cleanup import count_old, delete_old
 from bridge.storage.database import Database, open_database
 from bridge.storage.installed_triggers import drop_triggers
@@ -115,3 +116,13 @@ async def test_what_says_itself_how_long_it_is_kept_goes_then(database: Database
     assert await count_old(database, RETENTION, now=now) == 5
     assert await delete_old(database, RETENTION, now=now, limit=2) == 5
     assert sorted(row[key].strip() for row in await read(database, table)) == ["5", "6"]
+
+
+async def test_a_step_that_fails_keeps_none_of_the_others_from_being_done(sqlite_database_url: str) -> None:
+    async with open_database(sqlite_database_url) as database:
+        old = sa.insert(logout_tombstone).values(package=PACKAGE, issuer=ISSUER, issued_at=NOW, sid="s", expires_at=NOW)
+        await database.write(lambda db: db.execute(old))
+        await database.write(lambda db: db.execute(sa.text("ALTER TABLE oauth_state RENAME TO away")))
+        with pytest.raises(DatabaseUnavailable):
+            await delete_old(database, RETENTION, now=SOON)
+        assert await read(database, logout_tombstone) == []

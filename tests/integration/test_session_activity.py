@@ -179,6 +179,16 @@ async def test_a_use_after_the_end_revives_no_session_that_nobody_has_marked_yet
     assert {row["IdleExpiresAt"] for row in await read(database)} == {NOW + HOURS}
 
 
+async def test_a_use_after_the_end_is_no_change_of_address_either(database: Database) -> None:
+    found = await open_used(database)
+    activities = Activities(database, {"web": POLICY})
+    await note(activities, found, now=NOW + 2 * HOURS, address="192.0.2.9")
+    await activities.flush(now=NOW + 2 * HOURS)
+    row = await read_one(database, found.session.session_id)
+    assert (row["LastIpAddress"], row["SuspiciousActivityCount"]) == ("192.0.2.1", 0)
+    assert await read(database, security_event, event="address_changed") == []
+
+
 async def test_batches_of_the_same_sessions_in_different_order_do_not_hinder_each_other(database: Database) -> None:
     """Of several groups: each UPDATE changes other columns, and each batch comes to other rows first."""
     for number in range(20):

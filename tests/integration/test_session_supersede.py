@@ -57,6 +57,19 @@ async def test_a_successor_that_was_lost_ends_with_the_one_it_was_to_replace(dat
     assert found == {"old": False, "lost": False, "new": True}
 
 
+async def test_the_first_one_ends_too_when_the_lost_successor_is_the_one_that_goes_on(database: Database) -> None:
+    """Its browser has got the late answer after all, and rotates from there."""
+    opened = new_session("old")
+    await open_one(database, opened)
+    assert await supersede(database, opened.session_id, "old", "late")
+    assert await supersede(database, opened.session_id, "old", "new", seen=digest("late"))
+    assert await supersede(database, opened.session_id, "late", "next", seen=digest("new"))
+    await database.write(lambda db: session_credentials.note_first_use(db, [digest("next")], now=NOW))
+    later = NOW + session_credentials.OVERLAP
+    found = {text for text in ("old", "late", "new", "next") if await find_active(database, text, now=later)}
+    assert found == {"next"}
+
+
 async def test_a_session_that_has_ended_meanwhile_gets_no_new_credential(database: Database) -> None:
     """F20: a sign-out wins over a rotation that began earlier."""
     opened = new_session("one")

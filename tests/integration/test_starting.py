@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from mmdb_writer import MMDBWriter
 
 from bridge.cli.opening import open_fit_database
@@ -73,6 +75,23 @@ def test_a_wrong_place_database_is_told_by_check_and_refused_by_serve(
     with pytest.raises(ConfigurationError) as refused:
         serve(settings)
     assert (refused.value.message, refused.value.hint) == (told, HINT)
+
+
+def test_a_schema_of_a_newer_version_is_said_and_its_triggers_are_not_judged(
+    double: KeycloakDouble, sqlite_database_url: str
+) -> None:
+    """The newer version may have changed them; `migrate` of this one must not be asked for."""
+    with closing(sqlite3.connect(sqlite_database_url.removeprefix("sqlite:///"))) as newer:
+        newer.execute("UPDATE keycloak_bridge_schema SET version_num = '9999_later'")
+        newer.execute("DROP TRIGGER tr_sys_user_update")
+        newer.commit()
+    settings = build_settings(double, sqlite_database_url)
+    finding = find(settings, "database schema")
+    assert (finding.ok, "9999_later, newer than this version's" in finding.message) == (True, True)
+    assert "database triggers" not in {one.subject for one in asyncio.run(run_check(settings))}
+    with structlog.testing.capture_logs() as logged, pytest.raises(ConfigurationError, match="another program"):
+        serve(settings)
+    assert {"database_schema_newer"} == {one["event"] for one in logged if one["log_level"] == "warning"}
 
 
 def test_serve_and_every_command_refuse_a_mariadb_that_keeps_another_time(

@@ -54,7 +54,7 @@ WRITERS: Mapping[Writer, str] = {
     Writer.SYNC: "The sync mirrors users, groups and sessions of Keycloak.",
     Writer.CLEAN_UP: "The periodic clean-up ends what has expired and deletes what is kept no longer.",
     Writer.SERVICE: "The running service, for its own work.",
-    Writer.LIBRARY: "A program makes or uses sessions through `bridge.storage`.",
+    Writer.LIBRARY: "A program makes or uses sessions through the library bridge.storage.",
     Writer.SESSION_COMMAND: "An operator uses a command of the group session.",
     Writer.USER_COMMAND: "An operator uses a command of the group user.",
     Writer.USERGROUPS_COMMAND: "An operator uses a command of the group usergroups.",

@@ -12,7 +12,7 @@ from bridge.flows.signed_in import get_signed_in
 from bridge.model import ClientFacts
 from bridge.oidc.authorization import check_parameters
 from bridge.web import cookies
-from bridge.web.dependencies import Bridge, Client, RunningBridge, read_credential
+from bridge.web.dependencies import Bridge, Client, RunningBridge, read_credential, shows_key
 from bridge.web.forms import build_form_token, check_form_token, check_origin
 
 router = APIRouter()
@@ -49,7 +49,7 @@ async def sign_out(request: Request, bridge: RunningBridge, client: Client) -> R
 
     A program shows its key as a bearer, which no other site can make it do: it needs no form, and gets 204.
     """
-    if "authorization" in request.headers:
+    if shows_key(request):
         return await _sign_program_out(request, bridge, client)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedForm
