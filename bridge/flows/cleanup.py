@@ -32,7 +32,7 @@ from bridge.storage.retention import count_kept_until, delete_kept_until
 from bridge.storage.user_sessions import CleanedUp
 
 BATCH = 500
-SESSIONS_AT_ONCE = 100
+SESSIONS_AT_ONCE = 50
 """Each row stands in some seventeen indexes, and whoever waits for its lock is to wait for a moment only."""
 PAUSE_SECONDS = 0.02
 """Between two transactions: writers of other processes only look now and then whether SQLite is free."""

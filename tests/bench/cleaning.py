@@ -44,7 +44,7 @@ class Cleaned:
 
 
 class TimedDatabase(Database):
-    """The product's own database, which also takes the time of its transactions."""
+    """The product's own database, which also takes the time that its transactions hold locks."""
 
     def __init__(self, opened: Database) -> None:
         """Take over an open database with all that belongs to it."""
@@ -53,11 +53,17 @@ class TimedDatabase(Database):
 
     async def write(self, step: Callable[[Db], Awaitable[T]]) -> T:
         """Run a step as the product does."""
-        began = time.perf_counter()
+        begun: list[float] = []
+
+        async def timed(db: Db) -> T:
+            # From here on: SQLite's lock is had when the transaction has begun, the others' with the first statement.
+            begun.append(time.perf_counter())
+            return await step(db)
+
         try:
-            return await super().write(step)
+            return await super().write(timed)
         finally:
-            self.seconds.append(time.perf_counter() - began)
+            self.seconds.extend(time.perf_counter() - began for began in begun)
 
 
 async def measure_cleaning(url: str, *, sessions: int, now: datetime, batch: int = SESSIONS_AT_ONCE) -> Cleaned:

@@ -216,9 +216,12 @@ _CREDENTIALS = """
     SELECT "SessionToken", "SessionId", 'cookie', "CreatedAt", "ExpiresAt" FROM sys_usersession
     WHERE "IsActive" = 1 AND "Origin" = 'bridge'
 """
-# They are large: only where the clean-up deletes them.
+# Of their usual size only where the clean-up deletes them.
 _GRANTS = f"""
     INSERT INTO keycloak_grant (session_id, sealed_id_token, sealed_refresh_token, version, updated_at)
-    SELECT "SessionId", '{"x" * 1400}', '{"x" * 900}', 0, "CreatedAt" FROM sys_usersession
-    WHERE "IsActive" = 1 AND "Origin" = 'bridge' AND ("ExpiresAt" < {{now}} OR "IdleExpiresAt" < {{now}})
+    SELECT "SessionId",
+        CASE WHEN "ExpiresAt" < {{now}} OR "IdleExpiresAt" < {{now}} THEN '{"x" * 1400}' ELSE 'x' END,
+        CASE WHEN "ExpiresAt" < {{now}} OR "IdleExpiresAt" < {{now}} THEN '{"x" * 900}' ELSE 'x' END,
+        0, "CreatedAt" FROM sys_usersession
+    WHERE "IsActive" = 1 AND "Origin" = 'bridge'
 """

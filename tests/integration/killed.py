@@ -37,6 +37,7 @@ from bridge.sealing import seal_under
 from bridge.storage import token_families, user_sessions, users
 from bridge.storage.database import Database, Db
 from bridge.storage.token_families import Outcome, TokenPair
+from bridge.telemetry import configure_logging
 from bridge.web.app import open_bridge
 from bridge.web.dependencies import Bridge
 from tests.browser import query
@@ -96,6 +97,7 @@ def build_clock(ahead: timedelta) -> Clock:
 
 def run(orders: Orders, begun: Connection) -> None:
     """Live until killed; whatever else ends it stands in the journal."""
+    configure_logging(level="error")
     try:
         asyncio.run(_live(orders, begun))
     except BaseException:
