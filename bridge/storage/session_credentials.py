@@ -9,14 +9,14 @@ answer that carries the new one may be lost, and other requests may be on their 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, literal, or_, select, update
 
 from bridge.model import Activity
 from bridge.storage import user_sessions
 from bridge.storage.database import Db
 from bridge.storage.retention import count_rows
 from bridge.storage.session_rows import in_parts
-from bridge.storage.session_statements import ACTIVE, COOKIE, NOW, is_of_ended, k, s
+from bridge.storage.session_statements import COOKIE, NOW, is_alive, is_of_ended, k, s
 from bridge.storage.tables import session_credential
 from bridge.storage.tables.columns import UtcDateTime
 
@@ -37,12 +37,7 @@ _END_SUPERSEDED = (
 
 async def add_cookie_to_active(db: Db, session_id: str, *, credential_digest: str, now: datetime) -> datetime | None:
     """Store a further credential of a session that is alive; return its end, or None when the session is not."""
-    alive = (
-        s.SessionId == session_id,
-        ACTIVE,
-        s.ExpiresAt > now,
-        or_(s.IdleExpiresAt.is_(None), s.IdleExpiresAt > now),
-    )
+    alive = (s.SessionId == session_id, is_alive(literal(now, UtcDateTime())))
     columns = ["digest", "session_id", "kind", "created_at", "expires_at"]
     source = select(
         literal(credential_digest), s.SessionId, literal(COOKIE), literal(now, UtcDateTime()), s.ExpiresAt
@@ -57,7 +52,9 @@ async def add_cookie_to_active(db: Db, session_id: str, *, credential_digest: st
 async def supersede(
     db: Db, session_id: str, *, old: str, seen: str | None, new: str, expires_at: datetime, now: datetime
 ) -> bool:
-    """Replace a cookie's credential by a new one; False when another request did so first. One UPDATE decides.
+    """Replace a cookie's credential by a new one; one UPDATE decides.
+
+    False when another request did so first, or the session is not alive any more.
 
     `old` and `new` are digests; `seen` is what had superseded the old one when it was read: a successor that was never
     used was lost on its way, and is replaced in turn; it ends when the old one does.
@@ -66,6 +63,7 @@ async def supersede(
         update(session_credential)
         .where(k.digest == old, k.session_id == session_id, k.expires_at > now)
         .where(k.superseded_by.is_(None) if seen is None else k.superseded_by == seen)
+        .where(exists().where(s.SessionId == session_id, is_alive(literal(now, UtcDateTime()))))
         .values(superseded_by=new)
     )
     if result.rowcount != 1:

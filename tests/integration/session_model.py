@@ -103,8 +103,9 @@ class Model:
 
     # What there is to see.
 
-    def is_alive(self, one: Session) -> bool:
-        return one.active and one.expires > self.now and (one.idle_ends is None or one.idle_ends > self.now)
+    def is_alive(self, one: Session, at: datetime | None = None) -> bool:
+        at = at or self.now
+        return one.active and one.expires > at and (one.idle_ends is None or one.idle_ends > at)
 
     def find(self, text: str) -> Session | None:
         """Return the session that a credential opens now."""
@@ -161,7 +162,8 @@ class Model:
             return None
         seen = Seen(text, copy.copy(found), copy.copy(self.credentials[text]))
         first, idle = seen.credential.used is None, self.limits[found.kind].idle
-        if not first and timedelta(0) <= self.now - found.used < FRESH:
+        fresh = FRESH if idle is None else min(FRESH, idle / 20)
+        if not first and timedelta(0) <= self.now - found.used < fresh:
             return seen
         note = self.notes.setdefault(found.id, Note(self.now))
         note.at = max(note.at, self.now)
@@ -183,9 +185,9 @@ class Model:
         self.notes.clear()
 
     def touch(self, session_id: str, at: datetime, *, idle_ends: datetime | None = None) -> Session | None:
-        """Move the last use of an active session, and with it its idle end."""
+        """Move the last use of a session that was alive then, and with it its idle end."""
         one = self.sessions.get(session_id)
-        if one is None or not one.active:
+        if one is None or not self.is_alive(one, at):
             return None
         one.used = max(one.used, at)
         if one.idle_ends is not None and idle_ends is not None:
@@ -201,7 +203,14 @@ class Model:
         old = self.credentials.get(seen.text)
         if old is None or old.expires <= self.now or old.successor != known.successor:
             return False
+        if not self.is_alive(self.sessions[old.session_id]):
+            return False
         old.successor = new
+        # A successor that was lost on its way ends with the old one, and so does what it had replaced.
+        lost = known.successor
+        for text, one in self.credentials.items():
+            if lost is not None and one.session_id == old.session_id and lost in (text, one.successor):
+                one.successor = new
         self.give(seen.session, new, "cookie", ends=seen.session.expires)
         self._rotated(seen.session.id)
         return True
