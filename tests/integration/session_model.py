@@ -203,12 +203,11 @@ class Model:
         old = self.credentials.get(seen.text)
         if old is None or old.expires <= self.now or old.successor != known.successor:
             return False
-        if not self.is_alive(self.sessions[old.session_id]):
+        if not self.is_alive(self.sessions[old.session_id]):  # it may have ended while the request was slow
             return False
-        old.successor = new
-        # A successor that was lost on its way ends with the old one, and so does what it had replaced.
-        lost = known.successor
+        old.successor, lost = new, known.successor
         for text, one in self.credentials.items():
+            # A successor that was lost on its way ends with the old one, and so does what it had replaced.
             if lost is not None and one.session_id == old.session_id and lost in (text, one.successor):
                 one.successor = new
         self.give(seen.session, new, "cookie", ends=seen.session.expires)
