@@ -14,7 +14,7 @@ from bridge.model import AtCap, Identity, NewSession, Origin, Profile, SessionPo
 from bridge.storage import user_sessions, users
 from bridge.storage.database import Database, Db
 from bridge.storage.session_rows import ActiveSession
-from bridge.storage.tables import security_event, session_credential, sys_usersession
+from bridge.storage.tables import metadata, security_event, session_credential, sys_usersession
 from bridge.storage.user_sessions import CreatedSession
 
 NOW = datetime(2024, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
@@ -25,6 +25,8 @@ HOURS = timedelta(hours=1)
 POLICY = SessionPolicy(lifetime=8 * HOURS, idle=HOURS, max_sessions=3)
 REFUSING = replace(POLICY, at_cap=AtCap.REFUSE)
 Row = dict[str, Any]
+UNFIT = {"NUL": "a\0b", "half a pair": "a\ud800b", "long": "x" * 1000}
+"""Texts that no column of a session takes."""
 
 
 def identity(username: str, *, package: str = PACKAGE) -> Identity:
@@ -115,3 +117,8 @@ def statements_of(database: Database) -> Iterator[list[str]]:
         yield sent
     finally:
         sa.event.remove(engine, "before_cursor_execute", note)
+
+
+async def read_everything(database: Database) -> dict[str, list[Row]]:
+    """Return every row of every table."""
+    return {table.name: await read(database, table) for table in metadata.sorted_tables}

@@ -1,9 +1,7 @@
 """No secret that ever passed over the wire is found in a table or in the log, in whatever spelling."""
 
 import base64
-import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -11,7 +9,6 @@ from functools import partial
 import httpx
 import pytest
 import sqlalchemy as sa
-import structlog
 
 from bridge.flows.session_keys import KeyWanted, create_key
 from bridge.model import SessionPolicy, SessionType, digest
@@ -31,16 +28,7 @@ from tests.integration.wire_secrets import WireSecrets, read_texts
 POLICY = SessionPolicy(lifetime=timedelta(days=1), idle=None, max_sessions=5)
 TOKEN = "openid-connect/token"
 PAGE = "text/html"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """Leave the logging of this process as it was."""
-    handlers, level = list(logging.root.handlers), logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 @dataclass

@@ -12,18 +12,17 @@ from bridge.model import Activity, Device, Identity, Place, digest
 from bridge.places import LONGEST_CITY
 from bridge.storage import user_sessions
 from bridge.storage.database import Database, Db, open_database
-from bridge.storage.tables import metadata
 from tests.integration.stored_sessions import (
     HOURS,
     NOW,
     PACKAGE,
     POLICY,
-    Row,
+    UNFIT,
     find_active,
     identity,
     new_session,
     open_one,
-    read,
+    read_everything,
     read_one,
 )
 
@@ -82,17 +81,12 @@ USES: dict[str, dict[str, Any]] = {
     "fewer findings": {"suspicious": -5},
     "more findings than a column holds": {"suspicious": 2**31},
 }
-UNFIT = {"NUL": "a\0b", "half a pair": "a\ud800b", "long": "x" * 1000}
 
 
 @pytest.fixture
 async def database(migrated_database_url: str) -> AsyncIterator[Database]:
     async with open_database(migrated_database_url) as opened:
         yield opened
-
-
-async def everything(database: Database) -> dict[str, list[Row]]:
-    return {table.name: await read(database, table) for table in metadata.sorted_tables}
 
 
 @pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
@@ -102,31 +96,31 @@ async def test_a_session_that_cannot_be_stored_is_refused_and_nothing_of_it_is_l
     """S1, S9, S12: also where the cap had to end another one first, and for a person who would be new."""
     for number in range(3):
         await open_one(database, new_session(created_at=NOW - number * MINUTE))
-    before = await everything(database)
+    before = await read_everything(database)
     refused = new_session(**changes)
     with pytest.raises(SessionRefused) as told:
         await open_one(database, refused)
     assert told.value.status == 422
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 @pytest.mark.parametrize("changes", NOBODY.values(), ids=NOBODY)
 async def test_a_session_of_nobody_is_refused(database: Database, changes: dict[str, Any]) -> None:
     await open_one(database, new_session())
-    before = await everything(database)
+    before = await read_everything(database)
     with pytest.raises(SessionRefused, match="is empty"):
         await database.write(lambda db: user_sessions.create_session(db, new_session(**changes), policy=POLICY))
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 @pytest.mark.parametrize("limits", NO_LIFE.values(), ids=NO_LIFE)
 async def test_limits_under_which_no_session_lives_are_refused(database: Database, limits: dict[str, Any]) -> None:
     """None of the others is ended for one that could not live."""
     await open_one(database, new_session())
-    before = await everything(database)
+    before = await read_everything(database)
     with pytest.raises(SessionRefused):
         await open_one(database, new_session(), policy=replace(POLICY, **limits))
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 async def test_the_last_moment_of_the_calendar_is_an_end(database: Database) -> None:
@@ -202,11 +196,11 @@ async def test_a_use_that_cannot_be_stored_is_refused_with_all_that_came_beside_
     opened, other = new_session(), new_session(username="bob")
     for one in (opened, other):
         await open_one(database, one)
-    before = await everything(database)
+    before = await read_everything(database)
     uses = [Activity(other.session_id, NOW + MINUTE), replace(Activity(opened.session_id, NOW + MINUTE), **changes)]
     with pytest.raises(SessionRefused):
         await database.write(lambda db: user_sessions.update_activity(db, uses))
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 @pytest.mark.parametrize("field", ["reason", "invalidated_by"])

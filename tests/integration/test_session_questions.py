@@ -11,17 +11,16 @@ from bridge.errors import SessionRefused
 from bridge.model import Activity, SessionType, digest
 from bridge.storage import user_sessions
 from bridge.storage.database import Database, Db, open_database
-from bridge.storage.tables import metadata
 from tests.integration.stored_sessions import (
     HOURS,
     NOW,
     PACKAGE,
     POLICY,
-    Row,
+    UNFIT,
     find_active,
     new_session,
     open_one,
-    read,
+    read_everything,
     read_one,
     write_row,
 )
@@ -29,7 +28,6 @@ from tests.integration.stored_sessions import (
 NAIVE = NOW.replace(tzinfo=None)
 MINUTE = timedelta(minutes=1)
 KINDS = ["desktop", "", "WEB", "web ", "x" * 1000, "a\0b", "\ud800"]
-UNFIT = {"NUL": "a\0b", "half a pair": "a\ud800b", "long": "x" * 1000}
 END: Mapping[str, Any] = {"invalidated_by": "root", "reason": "admin"}
 CLEAN: Mapping[str, Any] = {"now": NOW + 24 * HOURS, "expired_for": timedelta(), "inactive_for": timedelta()}
 Operation = Callable[[Db], Awaitable[object]]
@@ -41,16 +39,12 @@ async def database(migrated_database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-async def everything(database: Database) -> dict[str, list[Row]]:
-    return {table.name: await read(database, table) for table in metadata.sorted_tables}
-
-
 async def refusal(database: Database, operation: Operation) -> str:
     """Return why an operation is refused, after which the tables must be what they were."""
-    before = await everything(database)
+    before = await read_everything(database)
     with pytest.raises(SessionRefused) as refused:
         await database.write(operation)
-    assert await everything(database) == before
+    assert await read_everything(database) == before
     return refused.value.message
 
 
@@ -162,7 +156,7 @@ async def test_what_no_database_holds_is_neither_ended_nor_used(database: Databa
     """As with any other session that is not there; what came beside it is noted."""
     opened = new_session("key")
     await open_one(database, opened)
-    before = await everything(database)
+    before = await read_everything(database)
     ways: list[Operation] = [
         partial(user_sessions.invalidate_session, session_id=text, now=NOW, **END),
         partial(user_sessions.invalidate_user_sessions, username=text, package=PACKAGE, now=NOW, **END),
@@ -170,7 +164,7 @@ async def test_what_no_database_holds_is_neither_ended_nor_used(database: Databa
         partial(user_sessions.update_activity, activities=[Activity(text, NOW + MINUTE)]),
     ]
     assert [await database.write(way) or None for way in ways] == [None] * 4
-    assert await everything(database) == before
+    assert await read_everything(database) == before
     uses = [Activity(text, NOW + MINUTE), Activity(opened.session_id, NOW + MINUTE)]
     await database.write(partial(user_sessions.update_activity, activities=uses))
     assert (await read_one(database, opened.session_id))["LastActivity"] == NOW + MINUTE

@@ -1,6 +1,5 @@
 """Durations of settings: what is read, and what a wrong one is told."""
 
-import os
 import tomllib
 from pathlib import Path
 
@@ -8,14 +7,9 @@ import pytest
 
 from tests.unit.settings import GOOD, load, refusal
 
+pytestmark = pytest.mark.usefixtures("environment_of_nobody")
+
 TOO_SHORT_OR_LONG = "it must be longer than 0s and at most 3650d"
-
-
-@pytest.fixture(autouse=True)
-def _environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("KEYCLOAK_BRIDGE"):
-            monkeypatch.delenv(name)
 
 
 def insert(header: str, line: str) -> str:

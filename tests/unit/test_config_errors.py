@@ -1,6 +1,5 @@
 """What a wrong setting is told: its name, its value unless it is a secret, and an example."""
 
-import os
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from bridge.config.section import Section
 from bridge.config.sections import HttpSettings, PackageSettings, ProxiesSettings, Settings, SyncSettings
 from bridge.config.values import decode_key
 from tests.unit.settings import CLIENT_SECRET, GOOD, KEY, load, refusal, spoil
+
+pytestmark = pytest.mark.usefixtures("environment_of_nobody")
 
 PUBLIC_URL = 'public_url = "https://sso.example.com"'
 ISSUER = '"https://keycloak.example.com/realms/staff"'
@@ -43,13 +44,6 @@ def kinds_of_sections(kind: type[Section] = Section) -> Iterator[type[Section]]:
         if not inner.__subclasses__():
             yield inner
         yield from kinds_of_sections(inner)
-
-
-@pytest.fixture(autouse=True)
-def _environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("KEYCLOAK_BRIDGE"):
-            monkeypatch.delenv(name)
 
 
 def insert(header: str, line: str) -> str:

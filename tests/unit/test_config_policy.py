@@ -1,6 +1,5 @@
 """Limits of sessions and retentions: what nobody has set, what is read, and what a wrong one is told."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from bridge.flows.policies import build_policies
 from bridge.model import AtCap, SessionPolicy, SessionType
 from tests.unit.settings import GOOD, load, refusal
 
+pytestmark = pytest.mark.usefixtures("environment_of_nobody")
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DEFAULTS = {
     "web": SessionPolicy(lifetime=8 * HOUR, idle=HOUR, max_sessions=3, rotation=HOUR),
@@ -18,13 +19,6 @@ DEFAULTS = {
     "mobile": SessionPolicy(lifetime=90 * DAY, idle=30 * DAY, max_sessions=5, rotation=None),
     "console": SessionPolicy(lifetime=12 * HOUR, idle=HOUR, max_sessions=1, rotation=None),
 }
-
-
-@pytest.fixture(autouse=True)
-def _environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("KEYCLOAK_BRIDGE"):
-            monkeypatch.delenv(name)
 
 
 def add(*lines: str) -> str:

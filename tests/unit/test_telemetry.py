@@ -1,24 +1,13 @@
 """Logs: nothing secret, one line an event, and which request it belongs to."""
 
 import json
-import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from bridge.telemetry import REDACTED, REQUEST_ID, SECRET_NAMES, configure_logging, get_logger, redact
 
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """Leave the logging of this process as it was."""
-    handlers, level = list(logging.root.handlers), logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 def read(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
